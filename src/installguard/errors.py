@@ -63,7 +63,7 @@ class UnjudgedError(GuardError):
     """No verdict could be reached: an unknown installer, a lost channel, an interpreter that does not start."""
 
 
-class Interrupted(GuardError):
+class InterruptedRunError(GuardError):
     """The user or the system asked us to stop."""
 
     exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,109 @@
+"""Reads what the hook says of a candidate into a `Distribution`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from installguard.errors import UnjudgedError
+from installguard.model import (
+    Artifact,
+    DirectUrl,
+    Distribution,
+    Hashes,
+    Installed,
+    LocalTree,
+    Origin,
+    Release,
+    VcsCheckout,
+    WheelContents,
+    parse_release,
+)
+
+Item = Mapping[str, Any]
+
+
+def parse_item(item: Item) -> Distribution:
+    """Return the distribution that the hook described; raise `UnjudgedError` where it makes no sense."""
+    try:
+        return _parse(item)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnjudgedError(f"the hook described something unreadable: {error!r}") from error
+
+
+def _parse(item: Item) -> Distribution:
+    claimed = _release(item)
+    static = _release(item.get("static") or {})
+    release = claimed or static
+    return Distribution(
+        name=_name(item) or _name(item.get("static") or {}),
+        release=release,
+        origin=_origin(item),
+        role=item["role"],
+        requested=bool(item["requested"]),
+        required_by=tuple(canonicalize_name(parent) for parent in item["required_by"]),
+        requirement=item.get("requirement"),
+        builds=bool(item.get("builds", False)),
+        pinned=bool(item.get("pinned", False)),
+        contents=_contents(item) or (WheelContents(release=static) if claimed and static else None),
+    )
+
+
+def _name(item: Item) -> NormalizedName | None:
+    name = item.get("name")
+    return canonicalize_name(name) if name else None
+
+
+def _release(item: Item) -> Release | None:
+    name, version = item.get("name"), item.get("version")
+    return parse_release(name, version) if name and version else None
+
+
+def _origin(item: Item) -> Origin:
+    match item["kind"]:
+        case "installed":
+            return Installed(location=item["url"], direct_url=item["direct_url"], private=item["private"])
+        case "vcs":
+            return VcsCheckout(url=item["url"], editable=item["editable"])
+        case "tree":
+            return LocalTree(path=item["url"], editable=item["editable"])
+        case "wheel" | "sdist" as kind:
+            if item["direct"]:
+                return DirectUrl(url=item["url"], filename=item["filename"], kind=kind, hashes=_hashes(item))
+            return Artifact(
+                filename=item["filename"],
+                url=item["url"],
+                hashes=_hashes(item),
+                kind=kind,
+                index=item["index"],
+                uploaded_at=_moment(item["uploaded_at"]),
+                yanked=item["yanked"],
+            )
+        case unknown:
+            raise ValueError(f"unknown kind {unknown!r}")
+
+
+def _hashes(item: Item) -> Hashes:
+    return tuple(sorted((str(name), str(value)) for name, value in item["hashes"].items()))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _contents(item: Item) -> WheelContents | None:
+    contents = item.get("contents")
+    if contents is None:
+        return None
+    return WheelContents(
+        release=_release(contents),
+        problem=contents["problem"],
+        startup=tuple(contents["startup"]),
+        built=bool(contents["built"]),
+    )

@@ -1,0 +1,895 @@
+"""Asks guard before pip builds, unpacks or installs anything; runs inside pip's own process.
+
+The target interpreter runs this file by way of a launcher that guard writes (see `launcher_text`). It imports the
+target's own pip, wraps the seams through which every release has to pass, and hands over to pip's own main. It knows
+no policy and no feed: it describes what pip is about to use and goes on only when guard says so.
+
+Standard library only, Python 3.8 or newer, and a syntax that older interpreters can at least parse.
+"""
+
+import functools
+import hashlib
+import hmac
+import json
+import os
+import re
+import runpy
+import socket
+import struct
+import sys
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from urllib.parse import urlsplit, urlunsplit
+
+PROTOCOL = 1
+UNJUDGED = 12
+"""Exit code: no verdict could be reached."""
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes; a longer message is taken for a broken channel."""
+
+# pip's verbs that neither resolve, build, download nor install. Anything else, known or not, is guarded.
+HARMLESS = frozenset(
+    (
+        *("cache", "check", "completion", "config", "debug", "freeze", "hash", "help"),
+        *("index", "inspect", "list", "search", "show", "uninstall"),
+    )
+)
+
+Item = Dict[str, Any]
+
+# ------------------------------------------------------------------ the launcher
+
+
+LAUNCHER = """\
+import sys
+if sys.version_info < (3, 8):
+    sys.stderr.write("guard: this interpreter is Python %d.%d; the hook needs 3.8 or newer\\n" % sys.version_info[:2])
+    sys.exit(12)
+import os
+_here = os.path.dirname(os.path.abspath(__file__))
+if sys.path and os.path.abspath(sys.path[0]) == _here:
+    del sys.path[0]
+from importlib.util import module_from_spec, spec_from_file_location
+_spec = spec_from_file_location("_installguard_pip_hook", {hook!r})
+_hook = module_from_spec(_spec)
+_spec.loader.exec_module(_hook)
+_hook.main({context!r}, _here)
+"""
+
+
+def launcher_text(hook: str, context: Item) -> str:
+    """Return the script that starts the hook at path *hook* with *context* (address, token, role, pip_root, parent)."""
+    return LAUNCHER.format(hook=hook, context=json.dumps(context, sort_keys=True))
+
+
+# ------------------------------------------------------------------ the channel
+
+
+class ChannelLostError(Exception):
+    """The guard process does not answer."""
+
+
+class Channel:
+    """Framed JSON over a loopback connection, both ends of which prove that they know the token."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+
+    def send(self, message: Item) -> None:
+        """Send one message; raise `ChannelLostError` where the other end is gone."""
+        body = json.dumps(message).encode("utf-8")
+        try:
+            self._socket.sendall(struct.pack(">I", len(body)) + body)
+        except OSError as error:
+            raise ChannelLostError(str(error)) from error
+
+    def receive(self) -> Item:
+        """Return the next message; raise `ChannelLostError` where there is none or it is no JSON object."""
+        (length,) = struct.unpack(">I", self._read(4))
+        if length > MAX_MESSAGE:
+            raise ChannelLostError("oversized message")
+        try:
+            message = json.loads(self._read(length).decode("utf-8"))
+        except ValueError as error:
+            raise ChannelLostError("unreadable message") from error
+        if not isinstance(message, dict):
+            raise ChannelLostError("unreadable message")
+        return message
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _read(self, length: int) -> bytes:
+        chunks = []
+        while length:
+            try:
+                chunk = self._socket.recv(min(length, 1 << 20))
+            except OSError as error:
+                raise ChannelLostError(str(error)) from error
+            if not chunk:
+                raise ChannelLostError("closed by the other end")
+            chunks.append(chunk)
+            length -= len(chunk)
+        return b"".join(chunks)
+
+
+def proof(token: str, side: str, nonce: str) -> str:
+    """Return what shows that *side* (`guard` or `hook`) knows the token, for a nonce of the other side."""
+    return hmac.new(token.encode(), (side + ":" + nonce).encode(), hashlib.sha256).hexdigest()
+
+
+def connect(context: Item) -> Channel:
+    """Connect to the guard process named by *context*; raise `ChannelLostError` where that fails or it is not guard."""
+    try:
+        connection = socket.create_connection((context["host"], context["port"]), timeout=10)
+        connection.settimeout(30)
+    except OSError as error:
+        raise ChannelLostError(str(error)) from error
+    channel = Channel(connection)
+    nonce = os.urandom(16).hex()
+    channel.send({"protocol": PROTOCOL, "nonce": nonce})
+    answer = channel.receive()
+    if not hmac.compare_digest(str(answer.get("proof")), proof(context["token"], "guard", nonce)):
+        raise ChannelLostError("something else answers at guard's address")
+    channel.send({"proof": proof(context["token"], "hook", str(answer.get("nonce")))})
+    connection.settimeout(None)
+    return channel
+
+
+# ------------------------------------------------------------------ stopping
+
+
+class Stopped(BaseException):
+    """Guard said no. Not an `Exception`, so that no part of pip takes it for one candidate's trouble."""
+
+
+class UnknownSeamError(Exception):
+    """This pip is not built as any pip that we know; `args` name what is missing."""
+
+
+# ------------------------------------------------------------------ describing what pip holds
+
+
+def redact(url: str) -> str:
+    """Return *url* without credentials and fragment."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+
+
+def canonical(name: str) -> str:
+    """Return *name* normalised by PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def split_wheel(filename: str) -> Tuple[Optional[str], Optional[str]]:
+    """Return name and version as a wheel's file name gives them."""
+    parts = filename.split("-")
+    return (parts[0], parts[1]) if len(parts) >= 5 else (None, None)
+
+
+def split_sdist(filename: str, project: Optional[str]) -> Tuple[Optional[str], Optional[str]]:
+    """Return name and version as a source archive's file name gives them, *project* being its name if known."""
+    stem = re.sub(r"(\.tar(\.\w+)?|\.tgz|\.tbz|\.txz|\.tlz|\.zip)$", "", filename, flags=re.IGNORECASE)
+    if stem == filename:
+        return project, None
+    if project is not None:
+        for at in (i for i, letter in enumerate(stem) if letter == "-"):
+            if canonical(stem[:at]) == canonical(project):
+                return project, stem[at + 1 :] or None
+        return project, None
+    name, dash, version = stem.rpartition("-")
+    return (name, version) if dash and name and version[:1].isdigit() else (None, None)
+
+
+def link_hashes(link: Any) -> Dict[str, str]:
+    """Return the hashes that the index or the URL's fragment gave for a link."""
+    known = getattr(link, "_hashes", None)
+    if known:
+        return {str(name): str(value) for name, value in known.items()}
+    return {link.hash_name: link.hash} if link.hash_name and link.hash else {}
+
+
+def file_sha256(path: str) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def describe_link(link: Any) -> Item:
+    """Return what a pip link says: URL, file name, hashes, yank, upload time, and the page it stands on."""
+    page = getattr(link.comes_from, "url", link.comes_from)
+    uploaded = getattr(link, "upload_time", None)
+    return {
+        "url": redact(link.url),
+        "filename": link.filename,
+        "hashes": link_hashes(link),
+        "index": redact(str(page)) if page else None,
+        "yanked": link.yanked_reason,
+        "uploaded_at": uploaded.isoformat() if uploaded else None,
+    }
+
+
+def describe(req: Any, source: Any = None) -> Item:
+    """Return what is known of an `InstallRequirement` whose origin is the pip link *source* (default: its own)."""
+    link = source or req.link
+    project = req.req.name if req.req else None
+    item = describe_link(link)
+    if link.is_wheel:
+        kind, (name, version) = "wheel", split_wheel(item["filename"])
+    elif link.is_vcs:
+        kind, (name, version) = "vcs", (project, None)
+        item["url"] = vcs_url(link.url)
+    elif link.is_existing_dir():
+        kind, (name, version) = "tree", (project, None)
+        item["url"] = link.file_path
+    else:
+        kind, (name, version) = "sdist", split_sdist(item["filename"], project)
+    item.update(
+        {
+            "kind": kind,
+            "name": name or project,
+            "version": version,
+            "direct": req.original_link is not None,
+            "editable": bool(req.editable),
+            "requested": bool(req.user_supplied),
+            "requirement": str(req.req) if req.req else None,
+            "pinned": bool(req.hash_options) or bool(req.req and req.is_pinned),
+            "builds": kind != "wheel",
+            "required_by": parents(req),
+        }
+    )
+    return item
+
+
+def vcs_url(url: str) -> str:
+    """Return a VCS URL without credentials and fragment; the `git@` of ssh stays, being no secret."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    netloc = user.partition(":")[0] + at + host if parts.scheme.endswith("ssh") else host
+    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+
+
+def parents(req: Any) -> List[str]:
+    """Return the project that asked for a requirement, as pip notes it (at most one)."""
+    parent = req.comes_from
+    if parent is None or isinstance(parent, str) or not getattr(parent, "name", None):
+        return []
+    return [canonical(parent.name)]
+
+
+def describe_installed(dist: Any) -> Item:
+    """Return what is known of a distribution that the environment holds already."""
+    direct = dist.direct_url
+    return {
+        "kind": "installed",
+        "role": "installed",
+        "name": str(dist.canonical_name),
+        "version": str(dist.version),
+        "url": str(dist.location or dist.info_location or ""),
+        "direct_url": redact(direct.url) if direct else None,
+        "private": bool(direct) and not hasattr(direct.info, "hashes") and not hasattr(direct.info, "hash"),
+        "requested": False,
+        "required_by": [],
+        "requirement": None,
+    }
+
+
+# ------------------------------------------------------------------ looking into wheels and trees
+
+
+STARTUP_NAME = re.compile(r"\A(.*\.pth|.*\.start|(site|user)customize(\..*)?)\Z")
+SITE_DIRECTORY = re.compile(r"\A([^/]+\.data/(purelib|platlib)/)?([^/]+)(/.*)?\Z")
+
+
+def look_into_wheel(path: str) -> List[str]:
+    """Return the members of a wheel that run code at interpreter start; raise `ValueError` where it is no zip file."""
+    directory = central_directory(path)
+    if directory is not None and not any(word in directory for word in (b".pth", b".start", b"customize")):
+        return []
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sorted(name for name in archive.namelist() if runs_at_start(archive, name))
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+        raise ValueError(str(error)) from error
+
+
+def central_directory(path: str) -> Optional[bytes]:
+    """Return a zip file's central directory as `zipfile` would find it, or None where only `zipfile` can tell."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 22 - 65535))
+        tail = file.read()
+        end = len(tail) - 22
+        if end < 0:
+            return None
+        if tail[end : end + 4] != b"PK\x05\x06" or tail[-2:] != b"\0\0":
+            end = tail.rfind(b"PK\x05\x06")
+            if end < 0 or len(tail) - end < 22:
+                return None
+        length, offset = struct.unpack("<II", tail[end + 12 : end + 20])
+        start = size - len(tail) + end - length
+        if offset == 0xFFFFFFFF or length == 0xFFFFFFFF or start < 0:
+            return None
+        if tail[max(0, end - 20) : end][:4] == b"PK\x06\x07":
+            return None
+        file.seek(start)
+        return file.read(length)
+
+
+def runs_at_start(archive: Any, name: str) -> bool:
+    """Tell whether a member lands where an interpreter runs it at start: `.pth` with code, sitecustomize, .start."""
+    data = re.match(r"\A[^/]+\.data/data/(.*)\Z", name)
+    if data:
+        base = data.group(1).rpartition("/")[2] or data.group(1).split("/")[-2]
+        inside = ""
+    else:
+        place = SITE_DIRECTORY.match(name)
+        if place is None:
+            return False
+        base, inside = place.group(3), place.group(4) or ""
+    if not STARTUP_NAME.match(base):
+        return False
+    if base.endswith((".pth", ".start")):
+        return not inside and (base.endswith(".start") or pth_has_code(archive, name))
+    return True
+
+
+def pth_has_code(archive: Any, name: str) -> bool:
+    """Tell whether a `.pth` member has a line that `site` would execute; unreadable or huge ones count as code."""
+    import zlib
+
+    try:
+        with archive.open(name) as member:
+            text = member.read((1 << 20) + 1)
+    except (OSError, RuntimeError, ValueError, NotImplementedError, EOFError, zlib.error):
+        return True
+    if len(text) > 1 << 20:
+        return True
+    lines = re.split(rb"[\r\n\v\f\x1c-\x1e\x85]", text.replace(b"\xef\xbb\xbf", b""))
+    return any(line.startswith((b"import ", b"import\t")) for line in lines)
+
+
+def static_release(tree: str) -> Tuple[Optional[str], Optional[str]]:
+    """Return name and version as an unpacked source tree states them without running anything of it."""
+    for read in (read_pkg_info, read_pyproject, read_setup_cfg):
+        name, version = read(tree)
+        if name or version:
+            return name, version
+    return None, None
+
+
+def read_text(path: str) -> str:
+    """Return a text file of at most 1 MiB, or nothing where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def read_pkg_info(tree: str) -> Tuple[Optional[str], Optional[str]]:
+    """Return Name and Version of PKG-INFO, the metadata file of a source distribution."""
+    head = re.split(r"\r?\n\r?\n", read_text(os.path.join(tree, "PKG-INFO")), maxsplit=1)[0]
+    return header(head, "Name"), header(head, "Version")
+
+
+def header(head: str, key: str) -> Optional[str]:
+    """Return the first value of an e-mail style header."""
+    found = re.search(r"^" + key + r":[ \t]*(.*?)[ \t]*$", head, flags=re.MULTILINE | re.IGNORECASE)
+    return found.group(1) or None if found else None
+
+
+def read_pyproject(tree: str) -> Tuple[Optional[str], Optional[str]]:
+    """Return name and static version of pyproject.toml's `[project]` table."""
+    text = read_text(os.path.join(tree, "pyproject.toml"))
+    if "[project]" not in text and "project" not in text:
+        return None, None
+    try:
+        project = toml_loads()(text).get("project")
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(project, dict):
+        return None, None
+    return tuple(v if isinstance(v, str) else None for v in (project.get("name"), project.get("version")))  # type: ignore[return-value]
+
+
+def toml_loads() -> Callable[[str], Dict[str, Any]]:
+    """Return a TOML parser: the standard library's, or the one that pip carries."""
+    try:
+        import tomllib
+    except ImportError:
+        from pip._vendor import tomli as tomllib  # type: ignore[no-redef, unused-ignore]
+    loads: Callable[[str], Dict[str, Any]] = tomllib.loads
+    return loads
+
+
+def read_setup_cfg(tree: str) -> Tuple[Optional[str], Optional[str]]:
+    """Return name and literal version of setup.cfg's `[metadata]` section."""
+    import configparser
+
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(read_text(os.path.join(tree, "setup.cfg")))
+    except configparser.Error:
+        return None, None
+    name = parser.get("metadata", "name", fallback=None)
+    version = parser.get("metadata", "version", fallback=None)
+    return name or None, version if version and re.match(r"v?\d", version) else None
+
+
+# ------------------------------------------------------------------ asking
+
+
+class Asker:
+    """Puts pip's steps to guard and remembers what was answered."""
+
+    def __init__(self, channel: Channel, context: Item, directory: str) -> None:
+        self.channel = channel
+        self.context = context
+        self.directory = directory
+        self.sources: Dict[str, Item] = {}
+        """What was asked before it was built, by key."""
+        self.final: Dict[int, Dict[str, Item]] = {}
+        """The final sets that were asked, by depth of nested builds, then by project."""
+        self.building: List[str] = []
+        """The projects being built at this moment, outermost first."""
+        self.children = 0
+        self.resolutions = 0
+        self.command: Optional[str] = None
+
+    def ask(self, stage: str, items: List[Item]) -> None:
+        """Describe *items* to guard; return where it says go, else raise `Stopped`."""
+        role = "build" if self.context["role"] == "build" or self.building else "install"
+        parent = self.building[-1] if self.building else self.context.get("parent")
+        for item in items:
+            item.setdefault("role", role)
+            if item["role"] == "build" and item["requested"]:
+                item["requested"], item["required_by"] = False, [parent] if parent else []
+        try:
+            self.channel.send({"ask": stage, "items": items})
+            answer = self.channel.receive()
+        except ChannelLostError as error:
+            sys.stderr.write("guard: the guard process is gone (%s); stopped, nothing was installed\n" % error)
+            raise Stopped from error
+        if answer.get("go") is not True:
+            raise Stopped
+
+    def source(self, req: Any) -> None:
+        """Ask before a source is fetched, unpacked or built, or a wheel once built from it is used."""
+        item = describe(req)
+        self.sources[key(item)] = item
+        self.ask("source", [item])
+
+    def tree(self, req: Any) -> None:
+        """Ask again once a tree lies on disk, where it says more or other than was known before."""
+        item = describe(req)
+        asked = self.sources.get(key(item))
+        name, version = static_release(req.unpacked_source_directory)
+        known = asked or item
+        says_more = (version and version != known["version"]) or (
+            name and canonical(name) != canonical(known["name"] or "")
+        )
+        if asked is None or says_more:
+            item["static"] = {"name": name, "version": version}
+            self.sources[key(item)] = item
+            self.ask("source", [item])
+
+    def final_item(self, req: Any) -> Optional[Item]:
+        """Return what was asked of a requirement as part of the final set now being worked on."""
+        return self.final.get(len(self.building), {}).get(canonical(req.name)) if req.name else None
+
+    def still_wanted(self) -> None:
+        """Ask whether to go on, where a child of ours may have been stopped meanwhile."""
+        if self.children:
+            self.ask("ping", [])
+
+
+def key(item: Item) -> str:
+    """Return what tells one artifact from another within a run."""
+    return "{} {}".format(item["kind"], item["url"])
+
+
+# ------------------------------------------------------------------ the seams
+
+
+def function(owner: Any, name: str, parameters: Tuple[str, ...]) -> Callable[..., Any]:
+    """Return a function of pip's after checking that its leading parameters are those we know."""
+    import inspect
+
+    found = getattr(owner, name, None)
+    place = getattr(owner, "__name__", str(owner)) + "." + name
+    if not callable(found):
+        raise UnknownSeamError(place)
+    names = tuple(inspect.signature(found).parameters)
+    if names[: len(parameters)] != parameters:
+        raise UnknownSeamError("%s(%s)" % (place, ", ".join(names)))
+    result: Callable[..., Any] = found
+    return result
+
+
+def wrap(
+    owner: Any, name: str, parameters: Tuple[str, ...], make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Replace a function of pip's by what *make* makes of it, wherever pip has it under that name."""
+    original = function(owner, name, parameters)
+    wrapper = functools.wraps(original)(make(original))
+    setattr(owner, name, wrapper)
+    for module in pip_modules():
+        if getattr(module, name, None) is original:
+            setattr(module, name, wrapper)
+
+
+def pip_modules() -> Iterator[Any]:
+    """Yield the modules of pip that are loaded."""
+    return (module for name, module in list(sys.modules.items()) if name.startswith("pip._internal") and module)
+
+
+def guard_children(asker: Asker) -> None:
+    """Let every pip that this pip starts, for a build environment or another interpreter, run under the hook too."""
+    import pip._internal.build_env as build_env
+    import pip._internal.utils.misc as misc
+
+    for owner in (misc, build_env):
+        for name in ("get_runnable_pip", "_get_runnable_pip"):
+            if callable(getattr(owner, name, None)):
+                wrap(owner, name, (), lambda original: functools.partial(runnable_hook, asker))
+                return
+    raise UnknownSeamError("get_runnable_pip")
+
+
+def runnable_hook(asker: Asker) -> str:
+    """Return the path of a launcher that runs this very pip, guarded."""
+    import pip
+
+    asker.children += 1
+    context = dict(asker.context)
+    context["pip_root"] = os.path.dirname(os.path.dirname(os.path.abspath(pip.__file__)))
+    if asker.command is not None:
+        context["role"] = "build"
+        context["parent"] = asker.building[-1] if asker.building else context.get("parent")
+    path = os.path.join(asker.directory, "child-%d-%d.py" % (os.getpid(), asker.children))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(launcher_text(os.path.abspath(__file__), context))
+    return path
+
+
+def guard_commands(asker: Asker) -> None:
+    """Install the other seams when, and only when, pip is about to run a verb that may build or install."""
+    import pip._internal.commands as commands
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def create_command(name: str, **kwargs: Any) -> Any:
+            command = original(name, **kwargs)
+            if name not in HARMLESS and asker.command is None:
+                asker.command = name
+                try:
+                    install_seams(asker)
+                    guard_run(asker, type(command))
+                except ImportError as error:
+                    raise UnknownSeamError(str(error)) from error
+            return command
+
+        return create_command
+
+    wrap(commands, "create_command", ("name",), make)
+
+
+def guard_run(asker: Asker, command: Any) -> None:
+    """Let a stop end the command as a failure of pip's own, with pip's own cleanup."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def run(self: Any, options: Any, args: Any) -> Any:
+            try:
+                status = original(self, options, args)
+                if status == 0 and not asker.resolutions:
+                    asker.ask("unseen", [])
+            except Stopped:
+                return 1
+            return status
+
+        return run
+
+    wrap(command, "run", ("self", "options", "args"), make)
+
+
+def install_seams(asker: Asker) -> None:
+    """Wrap the preparer, the resolvers and the installation step."""
+    import pip._internal.operations.prepare as prepare
+    import pip._internal.req as req_package
+    import pip._internal.resolution.legacy.resolver as legacy
+    import pip._internal.resolution.resolvelib.resolver as resolvelib
+
+    preparer = prepare.RequirementPreparer
+    function(preparer, "_prepare_linked_requirement", ("self", "req", "parallel_builds"))
+    function(preparer, "prepare_installed_requirement", ("self", "req", "skip_reason"))
+    wrap(preparer, "prepare_linked_requirement", ("self", "req"), functools.partial(ask_before_source, asker))
+    wrap(preparer, "prepare_editable_requirement", ("self", "req"), functools.partial(ask_before_editable, asker))
+    wrap(preparer, "prepare_linked_requirements_more", ("self", "reqs"), functools.partial(ask_with_contents, asker))
+    wrap(prepare, "_get_prepared_distribution", ("req",), functools.partial(ask_before_build, asker))
+    for resolver in (resolvelib.Resolver, legacy.Resolver):
+        parameters = ("self", "root_reqs", "check_supported_wheels")
+        wrap(resolver, "resolve", parameters, functools.partial(ask_for_final_set, asker))
+    wrap(req_package, "install_given_reqs", ("requirements",), functools.partial(ask_before_install, asker))
+
+
+def ask_before_source(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def prepare_linked_requirement(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+        asker.still_wanted()
+        if not req.link.is_wheel:
+            asker.source(req)
+        return original(self, req, *args, **kwargs)
+
+    return prepare_linked_requirement
+
+
+def ask_before_editable(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def prepare_editable_requirement(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+        asker.still_wanted()
+        asker.source(req)
+        return original(self, req, *args, **kwargs)
+
+    return prepare_editable_requirement
+
+
+def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _get_prepared_distribution(req: Any, *args: Any, **kwargs: Any) -> Any:
+        if req.is_wheel:
+            dist = original(req, *args, **kwargs)
+            req._installguard_metadata = {"name": str(dist.raw_name), "version": str(dist.version)}
+            return dist
+        asker.tree(req)
+        asker.building.append(canonical(req.name) if req.name else describe(req)["filename"])
+        try:
+            return original(req, *args, **kwargs)
+        finally:
+            asker.building.pop()
+
+    return _get_prepared_distribution
+
+
+def ask_for_final_set(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def resolve(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        items = list(final_set(self, result))
+        asker.final[len(asker.building)] = {canonical(item["name"]): item for item in items}
+        asker.ask("final", items)
+        asker.resolutions += 1
+        return result
+
+    return resolve
+
+
+def ask_with_contents(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def prepare_linked_requirements_more(self: Any, reqs: Any, *args: Any, **kwargs: Any) -> Any:
+        reqs = list(reqs)
+        result = original(self, reqs, *args, **kwargs)
+        seen = [item for req in reqs for item in with_contents(asker, req)]
+        if seen:
+            asker.ask("contents", seen)
+        return result
+
+    return prepare_linked_requirements_more
+
+
+def ask_before_install(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def install_given_reqs(requirements: Any, *args: Any, **kwargs: Any) -> Any:
+        requirements = list(requirements)
+        asker.ask("install", [item for req in requirements for item in to_install(asker, req)])
+        return original(requirements, *args, **kwargs)
+
+    return install_given_reqs
+
+
+# ------------------------------------------------------------------ what a resolution came to
+
+
+def final_set(resolver: Any, requirement_set: Any) -> Iterator[Item]:
+    """Yield every distribution of a finished resolution: what will be installed, and what it relies on."""
+    result = getattr(resolver, "_result", None)
+    if result is None:
+        yield from legacy_set(requirement_set)
+        return
+    asked = dict(requirement_set.requirements)
+    for identifier, candidate in result.mapping.items():
+        if candidate.name != candidate.project_name:
+            continue
+        req = candidate.get_install_requirement()
+        if req is None and not getattr(candidate, "is_installed", False):
+            continue  # the interpreter itself, as Requires-Python names it
+        if req is None or (req.link is None):
+            item = describe_installed(candidate.dist)
+        else:
+            item = describe(asked.get(candidate.name, req), candidate.source_link)
+            item["name"], item["version"] = str(candidate.project_name), str(candidate.version)
+            add_contents(item, asked.get(candidate.name, req))
+        item["required_by"], item["requested"] = graph_parents(result.graph, identifier, candidate.project_name)
+        item["requirement"] = requirement_text(result, identifier)
+        yield item
+
+
+def graph_parents(graph: Any, identifier: str, project: str) -> Tuple[List[str], bool]:
+    """Return the projects that require *project* (extras count as it), and whether the user did."""
+    found = set()
+    requested = False
+    for node in [n for n in graph if n is not None and n.partition("[")[0] == project] or [identifier]:
+        for parent in graph.iter_parents(node):
+            if parent is None:
+                requested = True
+            elif parent.partition("[")[0] != project:
+                found.add(canonical(parent.partition("[")[0]))
+    return sorted(found), requested
+
+
+def requirement_text(result: Any, identifier: str) -> Optional[str]:
+    """Return a requirement that brought a candidate, as its parent wrote it."""
+    criteria = getattr(result, "criteria", None) or {}
+    criterion = criteria.get(identifier)
+    for information in getattr(criterion, "information", ()) or ():
+        return str(information.requirement)
+    return None
+
+
+def legacy_set(requirement_set: Any) -> Iterator[Item]:
+    """Yield the distributions that the legacy resolver came to."""
+    for req in requirement_set.all_requirements:
+        if req.link is None or (req.satisfied_by is not None and not req.should_reinstall):
+            if req.satisfied_by is not None:
+                item = describe_installed(req.satisfied_by)
+                item["requested"], item["required_by"] = bool(req.user_supplied), parents(req)
+                yield item
+            continue
+        item = describe(req)
+        dist = req.get_dist()
+        item["name"], item["version"] = str(dist.canonical_name), str(dist.version)
+        add_contents(item, req)
+        yield item
+
+
+EMPTY_CONTENTS: Item = {"startup": [], "problem": None, "built": False}
+
+
+def add_contents(item: Item, req: Any) -> None:
+    """Add to *item* what the wheel file on disk says, where there is one already."""
+    path = req.local_file_path
+    if not req.is_wheel or not path or not os.path.isfile(path):
+        return
+    contents = dict(EMPTY_CONTENTS, built=item["kind"] != "wheel", **getattr(req, "_installguard_metadata", {}))
+    try:
+        contents["startup"] = look_into_wheel(path)
+    except (ValueError, OSError) as error:
+        contents["problem"] = str(error)
+    item["contents"] = contents
+    if req.link.is_file and item["kind"] == "wheel":
+        item["local_sha256"] = file_sha256(path)
+        item["hashes"].setdefault("sha256", item["local_sha256"])
+    elif not item["hashes"] and item["kind"] == "wheel":
+        item["hashes"] = {"sha256": file_sha256(path)}
+
+
+def with_contents(asker: Asker, req: Any) -> Iterator[Item]:
+    """Yield the item of a final set again, now that its wheel lies on disk."""
+    item = asker.final_item(req)
+    if item is not None and "contents" not in item:
+        add_contents(item, req)
+        if "contents" in item:
+            yield item
+
+
+def to_install(asker: Asker, req: Any) -> Iterator[Item]:
+    """Yield what guard has not seen yet of a requirement about to be installed: a wheel just built, a changed file."""
+    item = asker.final_item(req)
+    if item is None:
+        item = describe(req)
+        add_contents(item, req)
+        yield item
+    elif item.get("local_sha256") and item["local_sha256"] != file_sha256(req.local_file_path):
+        item["contents"] = dict(EMPTY_CONTENTS, problem="the file changed after it was judged")
+        yield item
+    elif "contents" not in item and req.is_wheel:
+        req._installguard_metadata = {"name": item["name"], "version": item["version"]}  # pip has verified them
+        add_contents(item, req)
+        yield item
+
+
+# ------------------------------------------------------------------ main
+
+
+def redirect_pip(root: str) -> None:
+    """Make `import pip` find the pip below *root*, whatever the interpreter has itself."""
+    from importlib.machinery import PathFinder
+
+    class Finder:
+        @staticmethod
+        def find_spec(fullname: str, path: Any = None, target: Any = None) -> Any:
+            return PathFinder.find_spec(fullname, [root], target) if fullname == "pip" else None
+
+    sys.meta_path.insert(0, Finder)
+    runner = read_text(os.path.join(root, "pip", "__pip-runner__.py"))
+    found = re.search(r"^PYTHON_REQUIRES = \((\d+), (\d+)\)", runner, flags=re.MULTILINE)
+    if found and sys.version_info[:2] < tuple(map(int, found.groups())):
+        raise SystemExit(
+            "This version of pip does not support python %d.%d (requires >=%s.%s)."
+            % (sys.version_info[0], sys.version_info[1], found.group(1), found.group(2))
+        )
+
+
+def eager_imports() -> None:
+    """Load what the hook may need later: newer pips forbid imports once they install."""
+    import configparser  # noqa: F401
+    import inspect  # noqa: F401
+    import zipfile  # noqa: F401
+    import zlib  # noqa: F401
+
+    toml_loads()
+
+
+def greet(channel: Channel, context: Item, version: Optional[str]) -> bool:
+    """Tell guard who asks; return whether it wants this pip to run."""
+    hello = {
+        "hello": PROTOCOL,
+        "pid": os.getpid(),
+        "python": sys.executable,
+        "version": "%d.%d.%d" % sys.version_info[:3],
+        "prefix": sys.prefix,
+        "role": context["role"],
+        "pip": version,
+    }
+    channel.send(hello)
+    return channel.receive().get("go") is True
+
+
+def main(context_text: str, directory: str) -> None:
+    """Run pip with `sys.argv` as typed, guarded; never returns."""
+    context = json.loads(context_text)
+    try:
+        sys.exit(run(context, directory))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ChannelLostError as error:
+        sys.stderr.write("guard: the guard process cannot be reached (%s); nothing was run\n" % error)
+        sys.exit(UNJUDGED)
+
+
+def run(context: Item, directory: str) -> int:
+    """Connect, wrap, hand over to pip."""
+    channel = connect(context)
+    if context.get("pip_root"):
+        redirect_pip(context["pip_root"])
+    try:
+        import pip
+    except ImportError:
+        greet(channel, context, None)
+        return UNJUDGED
+    if not greet(channel, context, str(pip.__version__)):
+        return UNJUDGED
+    asker = Asker(channel, context, directory)
+    try:
+        prepare_pip(asker)
+        hand_over()
+    except UnknownSeamError as error:
+        channel.send({"refuse": str(error)})
+        return UNJUDGED
+    return 0
+
+
+def prepare_pip(asker: Asker) -> None:
+    """Wrap what can be wrapped before pip knows its verb; raise `UnknownSeamError` where this is no pip that we know."""
+    try:
+        eager_imports()
+        guard_children(asker)
+        guard_commands(asker)
+    except ImportError as error:
+        raise UnknownSeamError(str(error)) from error
+
+
+def hand_over() -> None:
+    """Run pip's own main as `python -m pip` does."""
+    sys.path.insert(0, "")  # which pip's __main__ removes, as it does under `-m`
+    runpy.run_module("pip", run_name="__main__", alter_sys=True)
