@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 if TYPE_CHECKING:
     from .policy import Policy, Ruling
@@ -37,7 +37,7 @@ def parse_version(raw: str) -> AnyVersion:
     """Return *raw* as a PEP 440 version, or as a `LegacyVersion` where PEP 440 cannot read it."""
     try:
         return Version(raw)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, and numbers of more digits than the interpreter converts
         return LegacyVersion(raw=raw.strip())
 
 
