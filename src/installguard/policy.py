@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, timedelta, timezone
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
+from packaging.version import Version
 
-from .model import Code, Evidence, Finding, Level, Severity, Verdict
+from .model import (
+    Advisory,
+    Code,
+    Distribution,
+    Evidence,
+    Finding,
+    LegacyVersion,
+    Level,
+    Release,
+    Severity,
+    Verdict,
+    parse_version,
+)
 
 Preset: TypeAlias = Literal["relaxed", "default", "strict"]
 
@@ -102,6 +116,13 @@ class Waiver:
     where: str
     """The table it was read from, such as `tool.installguard.waivers[2]`."""
 
+    @property
+    def release(self) -> str:
+        """The releases it is about, as a requirement: `werkzeug<3.0.6`."""
+        if self.specifier or self.exact is None:
+            return f"{self.name}{self.specifier}"
+        return f"{self.name}==={self.exact}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -135,12 +156,192 @@ class Ruling:
     """The waiver that lowered it to `ALLOW`, if one did."""
 
 
+# ---------------------------------------------------------------- judging
+
+
 def rule(evidence: Evidence, findings: Iterable[Finding], policy: Policy) -> Verdict:
-    """Judge every finding by the policy: total, order-independent, no I/O."""
-    raise NotImplementedError
+    """Judge every finding by the policy: total, order-independent, no I/O.
+
+    Rulings come highest level first, then by code, name and advisory; equal findings are ruled once. What the waivers
+    themselves give cause to say (`waiver-expired`, `waiver-unused`) is ruled here too, since only matching tells it,
+    and only where a waiver's project is among the distributions.
+    """
+    found = tuple(findings)
+    today = evidence.now.astimezone(timezone.utc).date()
+    rulings = [_ruling(finding, policy, today) for finding in found]
+    rulings += [_ruling(finding, policy, today) for finding in _of_waivers(evidence, found, policy, today)]
+    return Verdict(evidence=evidence, rulings=_sorted_once(rulings))
+
+
+def _ruling(finding: Finding, policy: Policy, today: date) -> Ruling:
+    level = _level(finding, policy)
+    valid = [waiver for waiver in policy.waivers if today <= waiver.expires and _covers(waiver, finding)]
+    if level is Level.ALLOW or not valid:
+        return Ruling(finding=finding, level=level)
+    longest = max(valid, key=lambda waiver: (waiver.expires, waiver.where, waiver.finding))
+    return Ruling(finding=finding, level=Level.ALLOW, waiver=longest)
+
+
+def _level(finding: Finding, policy: Policy) -> Level:
+    private = finding.subject is not None and finding.subject.private
+    match finding.code:
+        case Code.MALICIOUS:
+            return min(policy.malicious.level, Level.WARN) if private else policy.malicious.level
+        case Code.MALICIOUS_PROJECT:
+            return min(policy.malicious.other_versions, Level.WARN) if private else policy.malicious.other_versions
+        case Code.VULNERABLE:
+            return _vulnerability_level(finding, policy.vulnerabilities)
+        case Code.YANKED:
+            return policy.release.yanked
+        case Code.DIRECT_ORIGIN:
+            return policy.packages.direct
+        case Code.NEEDS_BUILD:
+            return policy.builds.level
+        case Code.STARTUP_CODE:
+            return policy.builds.startup_code
+        case Code.FEED_MISSING:
+            return policy.feed.missing
+        case Code.FEED_STALE:
+            return policy.feed.stale
+        case Code.UNKNOWN_RELEASE:
+            return Level.DENY if policy.preset == "strict" else Level.WARN
+        case code:
+            return _FIXED_LEVELS[code]
+
+
+_FIXED_LEVELS: Mapping[Code, Level] = {
+    Code.WRONG_INDEX: Level.DENY,
+    Code.NOT_ALLOWED: Level.DENY,
+    Code.DENIED_PACKAGE: Level.DENY,
+    Code.ARTIFACT_MISMATCH: Level.DENY,
+    Code.UNJUDGED: Level.DENY,
+    Code.INDETERMINATE: Level.WARN,
+    Code.FEED_UNREADABLE: Level.WARN,
+    Code.WAIVER_EXPIRED: Level.WARN,
+    Code.WAIVER_UNUSED: Level.WARN,
+    # No check of this version raises these; should one arrive all the same, it is not passed over.
+    Code.TOO_YOUNG: Level.DENY,
+    Code.LICENSE: Level.DENY,
+    Code.AGE_UNKNOWN: Level.WARN,
+    Code.PROJECT_STATUS: Level.WARN,
+    Code.AMBIGUOUS_INDEX: Level.WARN,
+    Code.SIMILAR_NAME: Level.WARN,
+}
+
+
+def _vulnerability_level(finding: Finding, policy: VulnerabilityPolicy) -> Level:
+    advisory, subject = finding.advisory, finding.subject
+    severity = advisory.severity if advisory is not None and advisory.severity is not None else policy.unknown_severity
+    level = Level.ALLOW
+    if _reaches(severity, policy.warn):
+        level = Level.WARN
+    if _reaches(severity, policy.deny):
+        level = Level.DENY
+    unfixed = advisory is not None and not has_fix(advisory, subject.release if subject is not None else None)
+    return min(level, policy.no_fix) if unfixed else level
+
+
+def _reaches(severity: Severity, threshold: Severity | None) -> bool:
+    return threshold is not None and severity is not Severity.NONE and severity >= threshold
+
+
+def has_fix(advisory: Advisory, release: Release | None) -> bool:
+    """Return whether *advisory* names a fixed version above *release* (any, where versions cannot be ordered)."""
+    if release is None or isinstance(release.version, LegacyVersion):
+        return bool(advisory.fixed)
+    return any(version > release.version for version in fixed_versions(advisory))
+
+
+def fixed_versions(advisory: Advisory) -> frozenset[Version]:
+    """Return the fixed versions that *advisory* names, as far as PEP 440 can read them."""
+    return frozenset(version for raw in advisory.fixed if isinstance(version := parse_version(raw), Version))
+
+
+# ---------------------------------------------------------------- waivers
+
+_NOT_WAIVABLE = frozenset({Code.UNJUDGED, Code.WAIVER_EXPIRED, Code.WAIVER_UNUSED})
+
+
+def _covers(waiver: Waiver, finding: Finding) -> bool:
+    """Return whether *waiver* is about *finding*, whatever its date."""
+    if finding.subject is None or finding.code in _NOT_WAIVABLE:
+        return False
+    return _names(waiver, finding) and _admits(waiver, finding.subject, exactly=finding.code is Code.MALICIOUS)
+
+
+def _names(waiver: Waiver, finding: Finding) -> bool:
+    wanted = waiver.finding.lower()
+    ids = finding.advisory.ids if finding.advisory is not None else ()
+    return wanted == finding.code.value or any(wanted == each.lower() for each in ids)
+
+
+def _admits(waiver: Waiver, subject: Distribution, *, exactly: bool) -> bool:
+    """Return whether the waiver's release is that of *subject*; malware is waived by one exact release only."""
+    if waiver.name != subject.name:
+        return False
+    if waiver.exact is not None:
+        return subject.release is not None and subject.release.version == parse_version(waiver.exact)
+    if exactly:
+        return False
+    if not len(waiver.specifier):
+        return True
+    if subject.release is None or isinstance(subject.release.version, LegacyVersion):
+        return False
+    return waiver.specifier.contains(subject.release.version, prereleases=True)
+
+
+def _of_waivers(evidence: Evidence, findings: Sequence[Finding], policy: Policy, today: date) -> Iterator[Finding]:
+    judged = {distribution.name for distribution in evidence.distributions} if policy.waivers else set()
+    for waiver in policy.waivers:
+        what = f"the waiver of {waiver.finding} for {waiver.release} ({waiver.where})"
+        if waiver.name not in judged:
+            continue
+        if waiver.expires < today:
+            detail = f"{what} expired on {waiver.expires}: renew it or remove it"
+            yield Finding(code=Code.WAIVER_EXPIRED, subject=None, detail=detail)
+        elif not any(_covers(waiver, finding) for finding in findings):
+            yield Finding(code=Code.WAIVER_UNUSED, subject=None, detail=f"{what} matches nothing: remove it")
+
+
+# ---------------------------------------------------------------- order
+
+
+def _sorted_once(rulings: Sequence[Ruling]) -> tuple[Ruling, ...]:
+    """Return *rulings* in an order of their own, equal ones once."""
+    ordered: list[Ruling] = []
+    for _, alike in groupby(sorted(rulings, key=_order), key=_order):
+        group = list(alike)
+        ordered += group if len(group) == 1 else sorted(_distinct(group), key=repr)
+    return tuple(ordered)
+
+
+def _order(ruling: Ruling) -> tuple[int, str, str, str, str, str]:
+    finding, subject = ruling.finding, ruling.finding.subject
+    name, label = (subject.name or "", subject.label) if subject is not None else ("", "")
+    advisory = finding.advisory.id if finding.advisory is not None else ""
+    return (-ruling.level, finding.code.value, name, advisory, label, finding.detail)
+
+
+def _distinct(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
+    return [ruling for place, ruling in enumerate(rulings) if ruling not in rulings[:place]]
 
 
 __all__ = [
-    "BuildsPolicy", "Code", "DeniedPackage", "FeedPolicy", "MaliciousPolicy", "PackageMatch", "PackagesPolicy",
-    "Policy", "Preset", "ReleasePolicy", "Ruling", "SourcePolicy", "VulnerabilityPolicy", "Waiver", "rule",
+    "BuildsPolicy",
+    "Code",
+    "DeniedPackage",
+    "FeedPolicy",
+    "MaliciousPolicy",
+    "PackageMatch",
+    "PackagesPolicy",
+    "Policy",
+    "Preset",
+    "ReleasePolicy",
+    "Ruling",
+    "SourcePolicy",
+    "VulnerabilityPolicy",
+    "Waiver",
+    "fixed_versions",
+    "has_fix",
+    "rule",
 ]

@@ -1,1 +1,36 @@
+"""The checks: each turns evidence into findings, facts without a level; `rule` judges them."""
 
+from __future__ import annotations
+
+from ..model import Check, Evidence, Finding
+from ..policy import Policy
+from .advisories import check_advisories
+from .builds import check_needs_build, check_startup_code
+from .contents import check_contents
+from .identity import check_identity
+from .origins import check_direct_origin, check_yanked
+from .packages import check_allowed, check_denied
+from .snapshot import check_age, check_missing, check_unreadable
+
+CHECKS: tuple[Check, ...] = (
+    check_advisories,
+    check_yanked,
+    check_direct_origin,
+    check_needs_build,
+    check_startup_code,
+    check_contents,
+    check_denied,
+    check_allowed,
+    check_identity,
+    check_missing,
+    check_age,
+    check_unreadable,
+)
+
+
+def run_checks(evidence: Evidence, policy: Policy) -> tuple[Finding, ...]:
+    """Return what every check finds in *evidence*."""
+    return tuple(finding for check in CHECKS for finding in check(evidence, policy))
+
+
+__all__ = ["CHECKS", "run_checks"]

@@ -1,0 +1,98 @@
+"""What the feeds say of a release: `malicious`, `malicious-project`, `vulnerable`, `indeterminate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from packaging.utils import NormalizedName
+
+from ..model import Advisory, Code, Distribution, Evidence, Finding, LegacyVersion, Level, Release
+from ..osv import Affected, Indeterminate, Unaffected, affects
+from ..policy import Policy
+from .fixes import nearest_fix
+from .subjects import subjects
+
+UNTOLD = LegacyVersion(raw="")
+"""Stands for a version that is not known: only what affects every release affects it."""
+
+
+def check_advisories(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
+    """Match every distribution with the advisories of its project."""
+    known = by_project(evidence.advisories)
+    for subject in subjects(evidence):
+        if subject.name is not None and (advisories := known.get(subject.name)):
+            yield from _of_project(subject, advisories, policy)
+
+
+def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequence[Advisory]]:
+    """Return *advisories* grouped by the project they are about."""
+    grouped: dict[NormalizedName, list[Advisory]] = {}
+    for advisory in advisories:
+        grouped.setdefault(advisory.project, []).append(advisory)
+    return grouped
+
+
+def _of_project(subject: Distribution, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Finding]:
+    found = [finding for advisory in advisories for finding in _of_advisory(subject, advisory)]
+    hits = [finding.advisory for finding in found if finding.advisory and finding.code in _HITS]
+    fix = _fix(subject.release, hits, advisories, policy) if hits and subject.release else None
+    for finding in found:
+        yield replace(finding, fix=fix.pin) if fix and _fixed_by(fix, finding) else finding
+
+
+_HITS = frozenset({Code.MALICIOUS, Code.VULNERABLE})
+
+
+def _of_advisory(subject: Distribution, advisory: Advisory) -> Iterator[Finding]:
+    if subject.release is None and advisory.kind == "vulnerability":
+        return  # `unknown-release` says that vulnerabilities could not be looked for
+    match affects(advisory, subject.release or Release(name=advisory.project, version=UNTOLD)):
+        case Affected():
+            yield _hit(subject, advisory)
+        case Indeterminate(reason=reason):
+            if subject.release is not None:
+                yield _unsure(subject, advisory, reason)
+            yield from _near_miss(subject, advisory)
+        case Unaffected():
+            yield from _near_miss(subject, advisory)
+
+
+def _hit(subject: Distribution, advisory: Advisory) -> Finding:
+    if advisory.kind == "malicious":
+        detail = "has the same name and version as known malware" if subject.private else "is known malware"
+        return Finding(code=Code.MALICIOUS, subject=subject, detail=detail, advisory=advisory)
+    about = f": {advisory.summary}" if advisory.summary else ""
+    return Finding(
+        code=Code.VULNERABLE, subject=subject, detail=f"is affected by {advisory.id}{about}", advisory=advisory
+    )
+
+
+def _unsure(subject: Distribution, advisory: Advisory, reason: str) -> Finding:
+    detail = f"may be affected by {advisory.id}, which cannot be told: {reason}"
+    return Finding(code=Code.INDETERMINATE, subject=subject, detail=detail, advisory=advisory)
+
+
+def _near_miss(subject: Distribution, advisory: Advisory) -> Iterator[Finding]:
+    if advisory.kind != "malicious" or advisory.withdrawn is not None:
+        return
+    if subject.private:
+        detail = "has the same name as a project with malicious releases"
+    elif subject.release is None:
+        detail = "is of a project with malicious releases, and its version cannot be told"
+    else:
+        detail = "is of a project with malicious releases, though not listed as one of them"
+    yield Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory)
+
+
+def _fix(release: Release, hits: Sequence[Advisory], known: Sequence[Advisory], policy: Policy) -> Release | None:
+    return nearest_fix(release, hits, known, leaving_unfixed=policy.vulnerabilities.no_fix < Level.DENY)
+
+
+def _fixed_by(fix: Release, finding: Finding) -> bool:
+    """Return whether *fix* does away with *finding*; nothing public replaces a private release of the same name."""
+    if finding.advisory is None or finding.subject is None or finding.code not in _HITS:
+        return False
+    if finding.subject.private and finding.code is Code.MALICIOUS:
+        return False
+    return isinstance(affects(finding.advisory, fix), Unaffected)

@@ -1,0 +1,37 @@
+"""Where a distribution comes from: `yanked`, `direct-origin`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..model import Artifact, Code, DirectUrl, Distribution, Evidence, Finding, Installed, LocalTree, VcsCheckout
+from ..policy import Policy
+from .subjects import subjects
+
+
+def check_yanked(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
+    """Find files that their index has yanked (PEP 592)."""
+    for subject in subjects(evidence):
+        match subject.origin:
+            case Artifact(yanked=str() as reason):
+                detail = f"was yanked: {reason}" if reason.strip() else "was yanked (no reason given)"
+                yield Finding(code=Code.YANKED, subject=subject, detail=detail)
+
+
+def check_direct_origin(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
+    """Find what comes from a URL, a version control system or a local path instead of an index."""
+    for subject in subjects(evidence):
+        if detail := _directly(subject):
+            yield Finding(code=Code.DIRECT_ORIGIN, subject=subject, detail=detail)
+
+
+def _directly(subject: Distribution) -> str | None:
+    match subject.origin:
+        case Artifact() | Installed():
+            return None
+        case DirectUrl(url=url):
+            return f"does not come from an index but from {url}"
+        case VcsCheckout(url=url, editable=editable):
+            return f"does not come from an index but from {'editable ' if editable else ''}{url}"
+        case LocalTree(path=path, editable=editable):
+            return f"does not come from an index but from the {'editable ' if editable else ''}directory {path}"
