@@ -1,0 +1,97 @@
+"""The keys of the policy: their kinds, what each preset sets, and which are for later versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ..model import Level, Severity
+from ..policy import Preset
+from .kinds import (
+    ALLOWED,
+    DENIED,
+    EXEMPT,
+    FAIL_ON,
+    LEVEL,
+    MALICIOUS_LEVEL,
+    MAX_AGE,
+    PRESET,
+    SEVERITY,
+    THRESHOLD,
+    Kind,
+)
+
+ALLOW, WARN, DENY = Level.ALLOW, Level.WARN, Level.DENY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key below `[tool.installguard]`."""
+
+    path: str
+    """Such as `feed.max-age`."""
+    kind: Kind
+    presets: Mapping[Preset, Any]
+    """Its value where nobody writes it, by preset."""
+    hint: str
+    """What it does, in a few words."""
+
+    @property
+    def section(self) -> str:
+        """The table it is in; empty for `[tool.installguard]` itself."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The key within its table."""
+        return self.path.rpartition(".")[2]
+
+
+def key(path: str, kind: Kind, relaxed: Any, default: Any, strict: Any, hint: str) -> Key:
+    """Return a key with its value in each preset."""
+    return Key(path=path, kind=kind, presets={"relaxed": relaxed, "default": default, "strict": strict}, hint=hint)
+
+
+DAY = timedelta(hours=24)
+LOW, MEDIUM, HIGH = Severity.LOW, Severity.MEDIUM, Severity.HIGH
+
+KEYS: tuple[Key, ...] = (
+    key("preset", PRESET, "relaxed", "default", "strict", '"relaxed" | "default" | "strict": the defaults of the rest'),
+    key("fail-on", FAIL_ON, DENY, DENY, DENY, '"warn": warnings stop an install too (exit 11)'),
+    key("feed.max-age", MAX_AGE, DAY, DAY, DAY, "an older snapshot is stale"),
+    key("feed.stale", LEVEL, WARN, WARN, DENY, "what a stale snapshot leads to"),
+    key("feed.missing", LEVEL, WARN, WARN, DENY, "no snapshot, only the built-in baseline"),
+    key("malicious.level", MALICIOUS_LEVEL, DENY, DENY, DENY, '"allow" is refused; waivable for one exact release'),
+    key("malicious.other-versions", LEVEL, ALLOW, WARN, DENY, "a release of a malicious project that no record lists"),
+    key("vulnerabilities.deny", THRESHOLD, None, None, HIGH, "none | low | medium | high | critical: from there, deny"),
+    key("vulnerabilities.warn", THRESHOLD, HIGH, LOW, LOW, "from there, warn"),
+    key("vulnerabilities.unknown-severity", SEVERITY, LOW, MEDIUM, HIGH, "what a record without CVSS counts as"),
+    key("vulnerabilities.no-fix", LEVEL, WARN, WARN, DENY, "most that a finding without a fixed release can reach"),
+    key("release.yanked", LEVEL, WARN, WARN, DENY, "its author withdrew the release from the index"),
+    key("packages.allow", ALLOWED, (), (), (), "empty: any; else nothing but these globs passes"),
+    key("packages.deny", DENIED, (), (), (), '[{ match = "pycrypto", reason = "unmaintained", use = "pycryptodome" }]'),
+    key("packages.direct", LEVEL, ALLOW, WARN, DENY, "asked for by URL, VCS or local path"),
+    key("builds.level", LEVEL, ALLOW, WARN, DENY, "building a source distribution runs its code"),
+    key("builds.allow", EXEMPT, (), (), (), '["uwsgi==2.*"]: these may be built'),
+    key("builds.startup-code", LEVEL, WARN, WARN, DENY, "a wheel that runs code when an interpreter starts"),
+)
+
+BY_PATH: Mapping[str, Key] = {each.path: each for each in KEYS}
+
+SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(each.section for each in KEYS if each.section))
+
+LATER: Mapping[str, tuple[str, ...]] = {
+    "": ("extends", "waivable", "licenses"),
+    "feed": ("refresh", "wait", "keys"),
+    "vulnerabilities": ("exploited",),
+    "release": ("min-age", "min-age-exclude", "min-age-unknown", "status"),
+    "packages": ("index", "ambiguous-index", "similar-name"),
+}
+"""Keys that this version knows but cannot obey, by section."""
+
+
+def preset_values(preset: Preset) -> dict[str, Any]:
+    """Return what a preset sets, by path."""
+    return {each.path: each.presets[preset] for each in KEYS}

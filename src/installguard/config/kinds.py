@@ -1,0 +1,131 @@
+"""What every kind of policy value can do: be read from TOML, be written as TOML, be combined with a parent's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ..model import Level, Severity
+from ..policy import DeniedPackage, PackageMatch, Preset
+from . import values
+from .globs import TooManyGlobsError, common_globs
+from .toml import quote
+from .values import UNITS, MistakesError, Parser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of value."""
+
+    parse: Parser
+    write: Callable[[Any], str]
+    """The value as TOML; parsing that gives the value again."""
+    tightest: Callable[[Any, Any], Any]
+    """The stricter of two values, or what both together demand."""
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_level(level: Level) -> str:
+    """Return the level as TOML."""
+    return quote(level.word)
+
+
+def write_severity(severity: Severity | None) -> str:
+    """Return a severity, or "none" for a threshold that is never reached."""
+    return quote(severity.word if severity else "none")
+
+
+def write_duration(span: timedelta) -> str:
+    """Return a duration in the largest unit that says it exactly (but one day as 24 hours)."""
+    seconds = int(span.total_seconds())
+    for unit in "dhms":
+        count, rest = divmod(seconds, int(UNITS[unit].total_seconds()))
+        if not rest and (unit, count) != ("d", 1):
+            return quote(f"{count}{unit}" if count else "0")
+    raise AssertionError(span)
+
+
+def match_text(match: PackageMatch) -> str:
+    """Return a glob and its specifier as the policy writes them."""
+    return match.pattern + ",".join(sorted(str(part) for part in match.specifier))
+
+
+def write_list(items: list[str]) -> str:
+    """Return an array of TOML values, one a line where there are several."""
+    return f"[{', '.join(items)}]" if len(items) < 2 else "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+
+
+def write_matches(matches: tuple[PackageMatch, ...]) -> str:
+    """Return a list of globs as TOML."""
+    return write_list([quote(match_text(match)) for match in matches])
+
+
+def write_denials(denials: tuple[DeniedPackage, ...]) -> str:
+    """Return the entries of `packages.deny` as TOML."""
+    return write_list([write_denied(denied) for denied in denials])
+
+
+def write_denied(denied: DeniedPackage) -> str:
+    """Return one entry of `packages.deny` as an inline table."""
+    fields = [("match", match_text(denied.match)), ("reason", denied.reason), ("use", denied.use)]
+    return "{ " + ", ".join(f"{key} = {quote(text)}" for key, text in fields if text) + " }"
+
+
+# ---------------------------------------------------------------- combining
+
+
+def lowest_threshold(first: Severity | None, second: Severity | None) -> Severity | None:
+    """Return the threshold that more findings reach."""
+    return min((first, second), key=lambda threshold: threshold or len(Severity))
+
+
+def strictest_preset(first: Preset, second: Preset) -> Preset:
+    """Return the stricter preset."""
+    return max((first, second), key=list(values.PRESETS).index)
+
+
+def union(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the items of both, each once, in their order."""
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def both_match(first: tuple[PackageMatch, ...], second: tuple[PackageMatch, ...]) -> tuple[PackageMatch, ...]:
+    """Return globs for the releases that both lists name; raises `MistakesError` where there are too many."""
+    try:
+        common = [
+            PackageMatch(pattern=pattern, specifier=one.specifier & other.specifier)
+            for one in first
+            for other in second
+            for pattern in sorted(common_globs(one.pattern, other.pattern))
+        ]
+    except TooManyGlobsError as error:
+        raise MistakesError(("", str(error))) from error
+    return tuple(dict.fromkeys(common))
+
+
+def both_allow(first: tuple[PackageMatch, ...], second: tuple[PackageMatch, ...]) -> tuple[PackageMatch, ...]:
+    """Return what both allow lists allow, an empty list allowing everything; raises `MistakesError` if nothing is."""
+    if not first or not second:
+        return first or second
+    common = both_match(first, second)
+    if not common:
+        raise MistakesError(("", "has nothing in common with a parent's, so that nothing could be installed"))
+    return common
+
+
+# ---------------------------------------------------------------- the kinds
+
+PRESET = Kind(parse=values.parse_preset, write=quote, tightest=strictest_preset)
+FAIL_ON = Kind(parse=values.parse_fail_on, write=write_level, tightest=min)
+LEVEL = Kind(parse=values.parse_level, write=write_level, tightest=max)
+MALICIOUS_LEVEL = Kind(parse=values.parse_malicious_level, write=write_level, tightest=max)
+MAX_AGE = Kind(parse=values.parse_duration, write=write_duration, tightest=min)
+SEVERITY = Kind(parse=values.parse_severity, write=write_severity, tightest=max)
+THRESHOLD = Kind(parse=values.parse_threshold, write=write_severity, tightest=lowest_threshold)
+ALLOWED = Kind(parse=values.parse_matches, write=write_matches, tightest=both_allow)
+EXEMPT = Kind(parse=values.parse_matches, write=write_matches, tightest=both_match)
+DENIED = Kind(parse=values.parse_denials, write=write_denials, tightest=union)
