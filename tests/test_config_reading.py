@@ -1,0 +1,473 @@
+"""`[tool.installguard]` → `Policy`: values, presets, and every mistake with its path."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+
+from installguard.config import find_policy_files, load_policy, load_table, tighten_fail_on
+from installguard.config.keys import KEYS
+from installguard.errors import ExitCode, PolicyError, UsageError
+from installguard.model import Level, Severity
+from installguard.policy import DeniedPackage, PackageMatch, Policy, SourcePolicy, Waiver
+
+TODAY = date(2026, 11, 21)
+FILE = Path("/project/pyproject.toml")
+WAIVER = {
+    "finding": "GHSA-aaaa-bbbb-cccc",
+    "release": "werkzeug<3.0.6",
+    "reason": "form parser not used",
+    "expires": date(2026, 12, 31),
+}
+
+
+def read(table: Any) -> Policy:
+    return load_table(table, path=FILE, today=TODAY)
+
+
+def problems(table: Any) -> tuple[str, ...]:
+    with pytest.raises(PolicyError) as caught:
+        read(table)
+    assert caught.value.exit_code == ExitCode.POLICY
+    assert caught.value.where == str(FILE)
+    return caught.value.problems
+
+
+def waiver(**changes: Any) -> dict[str, Any]:
+    return {"waivers": [{**WAIVER, **changes}]}
+
+
+# ---------------------------------------------------------------- presets and values
+
+
+def test_an_empty_table_is_the_defaults() -> None:
+    policy = read({})
+    assert replace(policy, files=(), origins={}, digest="") == Policy()
+    assert set(policy.origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("key", "relaxed", "default", "strict"),
+    [
+        ("feed.stale", "warn", "warn", "deny"),
+        ("feed.missing", "warn", "warn", "deny"),
+        ("malicious.level", "deny", "deny", "deny"),
+        ("malicious.other-versions", "allow", "warn", "deny"),
+        ("vulnerabilities.no-fix", "warn", "warn", "deny"),
+        ("release.yanked", "warn", "warn", "deny"),
+        ("packages.direct", "allow", "warn", "deny"),
+        ("builds.level", "allow", "warn", "deny"),
+        ("builds.startup-code", "warn", "warn", "deny"),
+    ],
+)
+def test_each_preset_sets_the_level_of_the_design(key: str, relaxed: str, default: str, strict: str) -> None:
+    section, name = key.replace("-", "_").split(".")
+    for preset, word in (("relaxed", relaxed), ("default", default), ("strict", strict)):
+        policy = read({"preset": preset})
+        assert getattr(getattr(policy, section), name) is Level[word.upper()]
+        assert policy.origins[key] == f"preset {preset}"
+
+
+@pytest.mark.parametrize(
+    ("preset", "deny", "warn", "unknown"),
+    [
+        ("relaxed", None, Severity.HIGH, Severity.LOW),
+        ("default", None, Severity.LOW, Severity.MEDIUM),
+        ("strict", Severity.HIGH, Severity.LOW, Severity.HIGH),
+    ],
+)
+def test_each_preset_sets_the_severities_of_the_design(
+    preset: str, deny: Severity | None, warn: Severity, unknown: Severity
+) -> None:
+    rules = read({"preset": preset}).vulnerabilities
+    assert (rules.deny, rules.warn, rules.unknown_severity) == (deny, warn, unknown)
+
+
+def test_a_key_written_out_beats_its_preset() -> None:
+    policy = read({"builds": {"level": "warn"}, "preset": "strict"})
+    assert (policy.builds.level, policy.builds.startup_code) == (Level.WARN, Level.DENY)
+    assert policy.origins["builds.level"] == str(FILE)
+
+
+def test_every_key_reaches_the_policy_in_its_final_type() -> None:
+    policy = read(
+        {
+            "preset": "relaxed",
+            "fail-on": "warn",
+            "feed": {
+                "max-age": "7d",
+                "stale": "deny",
+                "missing": "allow",
+                "sources": {
+                    "osv": {"url": "https://example.org/osv"},
+                    "malicious": {"url": "../feeds", "malicious": True},
+                    "local": {"url": "http://127.0.0.1:8080/osv"},
+                },
+            },
+            "malicious": {"level": "warn", "other-versions": "deny"},
+            "vulnerabilities": {"deny": "critical", "warn": "none", "unknown-severity": "none", "no-fix": "allow"},
+            "release": {"yanked": "allow"},
+            "packages": {
+                "allow": ["Acme_*", "requests>=2,<3", "?"],
+                "deny": ["leftpad", {"match": "pycrypto", "reason": "unmaintained", "use": "pycryptodome"}],
+                "direct": "deny",
+            },
+            "builds": {"level": "deny", "allow": ["uwsgi==2.*"], "startup-code": "deny"},
+            "waivers": [{**WAIVER, "owner": "sec@example.com"}],
+        }
+    )
+    assert policy.fail_on is Level.WARN
+    assert policy.feed.max_age == timedelta(days=7)
+    assert policy.feed.sources == (
+        SourcePolicy(name="local", url="http://127.0.0.1:8080/osv"),
+        SourcePolicy(name="malicious", url="/feeds", malicious=True),
+        SourcePolicy(name="osv", url="https://example.org/osv"),
+    )
+    assert policy.malicious.level is Level.WARN
+    assert (policy.vulnerabilities.deny, policy.vulnerabilities.warn) == (Severity.CRITICAL, None)
+    assert policy.vulnerabilities.unknown_severity is Severity.NONE
+    assert policy.packages.allow == (
+        PackageMatch(pattern="acme-*"),
+        PackageMatch(pattern="requests", specifier=SpecifierSet(">=2,<3")),
+        PackageMatch(pattern="?"),
+    )
+    assert policy.packages.deny == (
+        DeniedPackage(match=PackageMatch(pattern="leftpad")),
+        DeniedPackage(match=PackageMatch(pattern="pycrypto"), reason="unmaintained", use="pycryptodome"),
+    )
+    assert policy.builds.allow == (PackageMatch(pattern="uwsgi", specifier=SpecifierSet("==2.*")),)
+    [held] = policy.waivers
+    assert (held.name, held.specifier, held.exact) == ("werkzeug", SpecifierSet("<3.0.6"), None)
+    assert (held.owner, held.expires, held.where) == (
+        "sec@example.com",
+        date(2026, 12, 31),
+        "tool.installguard.waivers[0]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("0", timedelta()),
+        ("0d", timedelta()),
+        ("3s", timedelta(seconds=3)),
+        ("30m", timedelta(minutes=30)),
+        ("24h", timedelta(days=1)),
+        ("7d", timedelta(days=7)),
+    ],
+)
+def test_a_duration_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
+    assert read({"feed": {"max-age": text}}).feed.max_age == span
+
+
+@pytest.mark.parametrize("value", ["", "24", "1.5h", "-1h", "1 h", "1w", "٣d", "1h\n", "999999999d", 24, True, 1.5])
+def test_anything_else_is_no_duration(value: object) -> None:
+    [problem] = problems({"feed": {"max-age": value}})
+    assert problem.startswith("tool.installguard.feed.max-age: ")
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        (3, "tool.installguard: expected a table, not an integer"),
+        ({"feed": []}, "tool.installguard.feed: expected a table, not an array"),
+        ({"fail_on": "warn"}, "tool.installguard.fail_on: unknown key (did you mean 'fail-on'?)"),
+        ({"zzz": 1}, "tool.installguard.zzz: unknown key"),
+        ({"a b": 1}, 'tool.installguard."a b": unknown key'),
+        ({"feed": {"stael": "warn"}}, "tool.installguard.feed.stael: unknown key (did you mean 'stale'?)"),
+        ({"preset": "strickt"}, "tool.installguard.preset: 'strickt' is not one of"),
+        ({"fail-on": "allow"}, 'tool.installguard.fail-on: \'allow\' is not one of "warn", "deny"'),
+        ({"fail-on": True}, 'tool.installguard.fail-on: expected one of "warn", "deny", not a boolean'),
+        ({"builds": {"level": "denny"}}, "(did you mean 'deny'?)"),
+        ({"builds": {"level": 1}}, "tool.installguard.builds.level: expected one of"),
+        ({"malicious": {"level": "allow"}}, "tool.installguard.malicious.level: 'allow' is refused"),
+        ({"vulnerabilities": {"deny": "severe"}}, "tool.installguard.vulnerabilities.deny: 'severe' is not one of"),
+        ({"packages": {"allow": "requests"}}, "tool.installguard.packages.allow: expected an array, not a string"),
+        ({"packages": {"allow": ["ok", 3]}}, "tool.installguard.packages.allow[1]: expected a string, not an integer"),
+        ({"packages": {"allow": ["a[b]"]}}, "tool.installguard.packages.allow[0]: 'a[b]' is not a project name"),
+        ({"packages": {"allow": ["a; python_version>'3'"]}}, "is not a project name"),
+        ({"packages": {"allow": ["a=1"]}}, "'=1' is not a version specifier"),
+        ({"packages": {"allow": ["a>=1,,<2"]}}, "is not a version specifier"),
+        ({"packages": {"allow": [""]}}, "tool.installguard.packages.allow[0]: is empty"),
+        ({"packages": {"deny": [{"reason": "x"}]}}, "tool.installguard.packages.deny[0]: missing 'match'"),
+        ({"packages": {"deny": [{"match": "x", "reasn": "y"}]}}, "deny[0].reasn: unknown key (did you mean 'reason'?)"),
+        ({"packages": {"deny": [7]}}, "tool.installguard.packages.deny[0]: expected a table, not an integer"),
+        ({"feed": {"sources": ["osv"]}}, "tool.installguard.feed.sources: expected tables"),
+        ({"feed": {"sources": {"osv": {}}}}, "tool.installguard.feed.sources.osv: missing 'url'"),
+        ({"feed": {"sources": {"a/b": {"url": "x"}}}}, 'tool.installguard.feed.sources."a/b": not a source\'s name'),
+        ({"feed": {"sources": {"osv": {"url": "x", "malicious": 1}}}}, "osv.malicious: expected true or false"),
+        ({"waivers": {}}, "tool.installguard.waivers: expected an array of tables"),
+        ({"waivers": ["x"]}, "tool.installguard.waivers[0]: expected a table, not a string"),
+        (
+            {"waivers": [WAIVER, WAIVER, {key: WAIVER[key] for key in ("finding", "release", "expires")}]},
+            "tool.installguard.waivers[2]: missing 'reason' (say why this is acceptable)",
+        ),
+        (waiver(until=1), "tool.installguard.waivers[0].until: unknown key"),
+        (waiver(reason="because"), "tool.installguard.waivers[0].reason: 'because' is too short"),
+        (waiver(reason=" " * 20), "tool.installguard.waivers[0].reason: is empty"),
+        (waiver(owner=3), "tool.installguard.waivers[0].owner: expected a string"),
+        (waiver(expires="2026-02-30"), "tool.installguard.waivers[0].expires: '2026-02-30' is no day of the calendar"),
+        (waiver(expires="20261231"), "expires: '20261231' is not a date"),
+        (waiver(expires=datetime(2026, 12, 31, tzinfo=timezone.utc)), "expires: expected a date, not a date and time"),
+        (waiver(expires=time(12)), "expires: expected a date, not a time"),
+        (waiver(expires=date(2027, 5, 21)), "expires: 2027-05-21 is more than 180 days ahead"),
+        (waiver(release="*"), "release: '*' is not a project name"),
+        (waiver(release="<2"), "release: '<2' is not a project name"),
+        (waiver(release="werkzeug <<2"), "release: '<<2' is not a version specifier"),
+        (waiver(release="werkzeug[extra]<2"), "release: 'werkzeug[extra]<2' is not a project name"),
+        (
+            waiver(finding="vulnrable"),
+            "finding: 'vulnrable' is neither a finding code nor an advisory id (did you mean",
+        ),
+        (waiver(finding="denied-packages"), "(did you mean 'denied-package'?)"),
+        (waiver(finding="whatever"), "finding: 'whatever' is neither a finding code nor an advisory id"),
+    ],
+)
+def test_a_mistake_is_told_with_its_path(table: Any, problem: str) -> None:
+    [told] = problems(table)
+    assert problem in told
+    assert told.startswith("tool.installguard")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "extends", "waivable", "licenses", "feed.refresh", "feed.wait", "feed.keys", "feed.sources.osv.kind",
+        "feed.sources.osv.priority", "feed.sources.osv.mirrors", "vulnerabilities.exploited", "release.min-age",
+        "release.min-age-exclude", "release.min-age-unknown", "release.status", "packages.index",
+        "packages.ambiguous-index", "packages.similar-name",
+    ],
+)  # fmt: skip
+def test_a_key_of_later_work_is_refused_not_ignored(path: str) -> None:
+    table: Any = {"url": "https://example.org"} if "sources" in path else {}
+    *sections, key = path.split(".")
+    table[key] = "deny"
+    for section in reversed(sections):
+        table = {section: table}
+    assert problems(table) == (f"tool.installguard.{path}: not available in this version (remove it)",)
+
+
+@pytest.mark.parametrize("finding", ["malicious", "MAL-2026-1", "mal-2026-1"])
+@pytest.mark.parametrize("release", ["evil", "evil<2", "evil==1.*", "evil>=1,<=1", "evil==1,==1.0"])
+def test_a_malware_waiver_is_for_one_exact_release_only(finding: str, release: str) -> None:
+    [problem] = problems(waiver(finding=finding, release=release))
+    assert problem.startswith("tool.installguard.waivers[0].release: ")
+    assert "one exact release" in problem
+
+
+@pytest.mark.parametrize(("release", "exact"), [("Evil_X == 1.0", "1.0"), ("evil-x===odd-build", "odd-build")])
+def test_an_exact_release_keeps_its_version_as_written(release: str, exact: str) -> None:
+    [held] = read(waiver(finding="malicious", release=release)).waivers
+    assert (held.name, held.exact) == ("evil-x", exact)
+
+
+@pytest.mark.parametrize(
+    "code", ["feed-missing", "feed-stale", "feed-unreadable", "waiver-expired", "waiver-unused", "unjudged"]
+)
+def test_what_is_not_about_a_release_cannot_be_waived(code: str) -> None:
+    [problem] = problems(waiver(finding=code))
+    assert problem.startswith(f"tool.installguard.waivers[0].finding: '{code}' cannot be waived")
+
+
+@pytest.mark.parametrize("finding", ["vulnerable", "needs-build", "CVE-2026-1", "DLA 3/x y", "A/B"])
+def test_codes_and_advisory_ids_of_any_form_can_be_waived(finding: str) -> None:
+    assert read(waiver(finding=finding)).waivers[0].finding == finding
+
+
+def test_a_waiver_of_the_past_is_no_mistake() -> None:
+    assert read(waiver(expires="2020-01-01")).waivers[0].expires == date(2020, 1, 1)
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    told = problems(
+        {
+            "waivers": [{"finding": "MAL-1-1", "release": "evil<2", "expires": 3}],
+            "feed": {"stale": 1, "max-age": "x"},
+            "fial-on": "warn",
+        }
+    )
+    assert [problem.partition(": ")[0].removeprefix("tool.installguard") for problem in told] == [
+        ".waivers[0].expires", ".waivers[0]", ".waivers[0].release", ".feed.stale", ".feed.max-age", ".fial-on",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://example.org/osv", "neither https, nor http on loopback"),
+        ("ftp://example.org/osv", "neither https"),
+        ("file:///feeds", "is not a URL"),
+        ("https://", "is not a URL"),
+        ("https://[::1/", "is not a URL"),
+        ("https://example.org:99999/", "is not a URL"),
+        ("https://user:secret@example.org/", "holds credentials"),
+        ("https://example.org/?x=1", "query or fragment"),
+        ("https://exa mple.org/", "is not a URL"),
+        ("~/feeds", "starts with '~'"),
+        ("feeds\0", "do not print"),
+        (3, "expected a string"),
+    ],
+)
+def test_a_source_that_is_no_safe_place_is_refused(url: object, problem: str) -> None:
+    [told] = problems({"feed": {"sources": {"osv": {"url": url}}}})
+    assert told.startswith("tool.installguard.feed.sources.osv.url: ")
+    assert problem in told
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("https://example.org/osv/", "https://example.org/osv/"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://[::1]:8000/x", "http://[::1]:8000/x"),
+        ("feeds/osv", "/project/feeds/osv"),
+        ("../all.zip", "/all.zip"),
+        ("/srv/feeds", "/srv/feeds"),
+    ],
+)
+def test_a_relative_path_starts_from_the_policy_file(url: str, location: str) -> None:
+    assert read({"feed": {"sources": {"osv": {"url": url}}}}).feed.sources[0].url == location
+
+
+# ---------------------------------------------------------------- digest and fail-on
+
+
+def test_the_digest_tells_what_is_said_not_how() -> None:
+    one = read({"packages": {"allow": ["a", "b"]}, "feed": {"max-age": "24h"}})
+    other = load_table(
+        {"preset": "default", "packages": {"allow": ["B", "a"]}, "feed": {"max-age": "1d"}},
+        path=Path("/elsewhere/policy.toml"),
+        today=TODAY,
+    )
+    assert one.digest == other.digest
+    assert one.digest.startswith("sha256:")
+    assert len(one.digest) == len("sha256:") + 64
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"fail-on": "warn"},
+        {"preset": "strict"},
+        {"packages": {"deny": ["a"]}},
+        {"feed": {"sources": {"osv": {"url": "https://example.org"}}}},
+        waiver(),
+    ],
+)
+def test_whatever_changes_the_policy_changes_the_digest(table: Any) -> None:
+    assert read(table).digest != read({}).digest
+
+
+@pytest.mark.parametrize("written", ["warn", "deny"])
+@pytest.mark.parametrize("asked", ["warn", "deny"])
+def test_the_command_line_can_only_tighten_fail_on(written: str, asked: str) -> None:
+    policy = read({"fail-on": written})
+    tightened = tighten_fail_on(policy, Level[asked.upper()], origin="--fail-on")
+    assert tightened.fail_on is (Level.WARN if "warn" in (written, asked) else Level.DENY)
+    assert (tightened.digest != policy.digest) == (tightened.fail_on is not policy.fail_on)
+    assert tightened.digest == read({"fail-on": tightened.fail_on.word}).digest
+
+
+def test_the_command_line_cannot_ask_to_fail_on_nothing() -> None:
+    with pytest.raises(UsageError, match="fail-on takes"):
+        tighten_fail_on(read({}), Level.ALLOW)
+
+
+# ---------------------------------------------------------------- laws
+
+TIMES = st.datetimes(), st.dates(), st.times()
+SCALARS = st.one_of(st.booleans(), st.integers(), st.floats(), st.text(max_size=20), *TIMES)
+WORDS = sorted(
+    {word for key in KEYS for word in key.path.split(".")}
+    | {"sources", "waivers", "finding", "release", "reason", "expires", "owner", "match", "url", "extends", "osv"}
+    | {"deny", "warn", "allow", "none", "strict", "24h", "0", "a==1", "a-*<2", "malicious", "MAL-1", "2026-12-31"}
+    | {"https://example.org", "http://[", "because it is so", "==", "===", "*", "~", "a,"}
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=8), inner, max_size=5)
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(VALUES)
+def test_no_table_makes_the_loader_fail_but_with_a_policy_error(table: Any) -> None:
+    try:
+        policy = read(table)
+    except PolicyError as error:
+        assert error.problems
+        assert all("\n" not in problem for problem in error.problems)
+        assert all(problem.startswith("tool.installguard") for problem in error.problems)
+    else:
+        assert policy.digest.startswith("sha256:")
+
+
+def in_a_file(data: bytes) -> Policy:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.toml"
+        path.write_bytes(data)
+        files = find_policy_files(Path(folder), explicit=path, user_config_dir=None, site_config_dir=None)
+        return load_policy(files, today=TODAY)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)), st.booleans())
+def test_no_bytes_make_the_loader_fail_but_with_a_policy_error(data: bytes, ours: bool) -> None:
+    try:
+        in_a_file(b"[tool.installguard]\n" + data if ours else data)
+    except PolicyError as error:
+        assert error.problems
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"[tool.installguard]\nfail-on =\n", "invalid TOML: invalid value (at line 2, column 10)"),
+        (b"[tool.installguard]\nx = 2026-02-30\n", "(at line 2, column 5)"),
+        (b"[tool.installguard]\n# \xff\n", "invalid TOML: not UTF-8 (at line 2)"),
+        (b"\xef\xbb\xbf[tool.installguard]\n", "starts with a byte order mark"),
+        (b"[tool.installguard]\nx = " + b"[" * 20000, "invalid TOML: nested too deeply"),
+        (b"[tool.installguard]\nx = " + b"9" * 5000, "invalid TOML: "),
+        (b'[tool.installguard]\nfail-on = "warn"\nfail-on = "deny"\n', "invalid TOML: cannot overwrite a value"),
+    ],
+)
+def test_text_that_is_no_toml_is_told_with_file_and_place(data: bytes, problem: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        in_a_file(data)
+    assert problem in str(caught.value)
+    assert "policy.toml: " in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_waiver_of_the_design_reads_as_written() -> None:
+    policy = in_a_file(
+        b'[[tool.installguard.waivers]]\nfinding = "GHSA-x-y-z"\nrelease = "werkzeug<3.0.6"\n'
+        b'reason = "form parser not used"\nowner = "sec@example.com"\nexpires = 2026-12-31\n'
+    )
+    assert policy.waivers == (
+        Waiver(
+            finding="GHSA-x-y-z",
+            name=policy.waivers[0].name,
+            specifier=SpecifierSet("<3.0.6"),
+            reason="form parser not used",
+            owner="sec@example.com",
+            expires=date(2026, 12, 31),
+            where="tool.installguard.waivers[0]",
+        ),
+    )
