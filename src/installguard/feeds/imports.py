@@ -1,0 +1,219 @@
+"""OSV exports on this machine: a zip, a directory of records, or a directory laid out as the export."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Final, TypeAlias
+
+from ..errors import FeedError, UsageError
+from ..model import SourceInfo
+from ..osv import RecordError, parse_record
+from .baseline import BASELINE
+from .ratings import rate_vector
+from .sources import Bounds
+from .state import SourceState
+from .store import Unreadable
+from .writing import Parsed, replace_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportResult:
+    """A source as it is in the snapshot now."""
+
+    source: SourceInfo
+    unreadable: tuple[Unreadable, ...]
+
+
+def import_export(
+    path: Path, *, directory: Path, name: str, malicious: bool, now: datetime, bounds: Bounds | None = None
+) -> ImportResult:
+    """Put the OSV export at *path* into the snapshot in *directory* as the source *name*, in place of that source.
+
+    Raises `UsageError` where there is nothing at *path*, and `FeedError` where it is no export within *bounds*; the
+    snapshot then stays as it was.
+    """
+    state = SourceState(name=name, url=None, malicious=malicious, records=0, unreadable=0, taken_at=None)
+    return load_export(path, state, directory=directory, now=now, bounds=bounds or Bounds())
+
+
+def load_export(path: Path, source: SourceState, *, directory: Path, now: datetime, bounds: Bounds) -> ImportResult:
+    """`import_export` of a source of which more than its name is known."""
+    check_name(source.name)
+    try:
+        export = path / "all.zip" if path.is_dir() and (path / "all.zip").is_file() else path
+        if export.is_dir():
+            return load_records(_folder_records(export, bounds), source, directory=directory, now=now, bounds=bounds)
+        with export.open("rb") as file:
+            records = archive_records(file, where=str(export), bounds=bounds)
+            return load_records(records, source, directory=directory, now=now, bounds=bounds)
+    except FileNotFoundError as error:
+        raise UsageError("there is no such file or directory", where=str(path)) from error
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        raise FeedError(f"cannot be read: {what}", where=str(path)) from error
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` for what cannot be a source's name."""
+    if not name or not name.isprintable() or name != name.strip() or len(name) > 100:
+        raise UsageError(f"{name!a} cannot be the name of a source", now="use letters, digits and hyphens")
+    if name == BASELINE:
+        raise UsageError(f"{name!r} is the built-in source", now="choose another name for the feed")
+
+
+# ---------------------------------------------------------------- reading records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """One file of an export, not yet understood."""
+
+    name: str
+    data: bytes
+
+
+RawRecord: TypeAlias = Raw | Unreadable
+
+
+def load_records(
+    records: Iterable[RawRecord], source: SourceState, *, directory: Path, now: datetime, bounds: Bounds
+) -> ImportResult:
+    """Parse the records as they come and put them into the snapshot."""
+    unreadable: list[Unreadable] = []
+    parsed = _noting(_parsed(records, source), unreadable)
+    written = replace_source(directory, source, parsed, otherwise=now, bounds=bounds)
+    return ImportResult(source=written.info, unreadable=tuple(unreadable))
+
+
+def _noting(parsed: Iterable[Parsed], unreadable: list[Unreadable]) -> Iterator[Parsed]:
+    for outcome in parsed:
+        if isinstance(outcome, Unreadable):
+            unreadable.append(outcome)
+        yield outcome
+
+
+def _parsed(records: Iterable[RawRecord], source: SourceState) -> Iterator[Parsed]:
+    for record in records:
+        if isinstance(record, Unreadable):
+            yield Unreadable(source=source.name, name=record.name, reason=record.reason)
+            continue
+        try:
+            data = _json(record.data)
+            yield parse_record(data, feed=source.name, malicious=source.malicious, rate=rate_vector)
+        except RecordError as error:
+            yield Unreadable(source=source.name, name=record.name, reason=str(error))
+
+
+def _json(data: bytes) -> object:
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecordError(f"is not UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise RecordError(f"is not JSON (line {error.lineno}, column {error.colno})") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise RecordError("holds a number that cannot be read") from error
+    except RecursionError as error:
+        raise RecordError("is nested too deeply") from error
+
+
+def _too_large(bounds: Bounds) -> str:
+    return f"is larger than {bounds.record / 1e6:g} MB"
+
+
+def _folder_records(folder: Path, bounds: Bounds) -> Iterator[RawRecord]:
+    """The `.json` files below a directory, in order of their paths; links out of it are not followed."""
+    for parent, folders, files in os.walk(folder, onerror=_raise):
+        folders.sort()
+        for file in sorted(files):
+            if file.endswith(".json"):
+                path = Path(parent, file)
+                yield _file_record(path, path.relative_to(folder).as_posix(), bounds)
+
+
+def _raise(error: OSError) -> None:
+    raise FeedError(f"cannot be read: {error.strerror or error}", where=str(error.filename)) from error
+
+
+def _file_record(path: Path, name: str, bounds: Bounds) -> RawRecord:
+    try:
+        if not path.is_file():
+            return Unreadable(source="", name=name, reason="is no file")
+        with path.open("rb") as file:
+            data = file.read(bounds.record + 1)
+    except OSError as error:
+        return Unreadable(source="", name=name, reason=f"cannot be read: {error.strerror or error}")
+    if len(data) > bounds.record:
+        return Unreadable(source="", name=name, reason=_too_large(bounds))
+    return Raw(name=name, data=data)
+
+
+# What a malformed zip makes `zipfile` raise beside its own error: unknown features, absurd offsets and lengths,
+# undecodable names. `struct.error` and `zlib.error` derive from `Exception` only, so they are asked for by name.
+def _zip_errors() -> tuple[type[Exception], ...]:
+    import struct
+    import zlib
+
+    return (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        ValueError,
+        OverflowError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        struct.error,
+        zlib.error,
+    )
+
+
+_LARGE_MEMBER: Final = 100_000
+"""Bytes from which a member's own compression is looked at; below, a padded record may compress very well."""
+
+
+def archive_records(file: IO[bytes], *, where: str, bounds: Bounds) -> Iterator[RawRecord]:
+    """The `.json` members of a zip; names are data and nothing is extracted. Raises `FeedError` for a bad archive."""
+    size = file.seek(0, os.SEEK_END)
+    if size > bounds.archive:
+        raise FeedError(f"is larger than {bounds.archive / (1 << 20):g} MiB", where=where)
+    errors = _zip_errors()
+    try:
+        archive = zipfile.ZipFile(file)
+    except errors as error:
+        raise FeedError(f"is no zip that can be read: {error}", where=where) from error
+    with archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".json")]
+        _refuse_bomb(members, size, where, bounds)
+        for member in members:
+            try:
+                yield _member_record(archive, member, bounds)
+            except errors as error:
+                reason = f"is damaged in the zip: {type(error).__name__}"
+                yield Unreadable(source="", name=member.filename, reason=reason)
+
+
+def _refuse_bomb(members: Iterable[zipfile.ZipInfo], size: int, where: str, bounds: Bounds) -> None:
+    total = 0
+    for member in members:
+        total += member.file_size
+        over = member.file_size > _LARGE_MEMBER and member.file_size > bounds.ratio * member.compress_size
+        if over or total > bounds.ratio * size:
+            raise FeedError(f"is compressed more than {bounds.ratio} times (a zip bomb?)", where=where)
+
+
+def _member_record(archive: zipfile.ZipFile, member: zipfile.ZipInfo, bounds: Bounds) -> RawRecord:
+    name = member.filename
+    if member.file_size > bounds.record:
+        return Unreadable(source="", name=name, reason=_too_large(bounds))
+    if member.flag_bits & 1:
+        return Unreadable(source="", name=name, reason="is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others cannot be bounded
+        return Unreadable(source="", name=name, reason="is neither stored nor deflated")
+    with archive.open(member) as opened:
+        return Raw(name=name, data=opened.read(bounds.record + 1))
