@@ -14,7 +14,7 @@ from .waiving import release_text, waiver_fields
 
 IDLE = "not in force: "
 """In `Policy.origins`, what a waiver that does not hold is named under, followed by its file and table."""
-COMMENT_COLUMN = 36
+COMMENT_COLUMN = 35
 
 
 def value_of(policy: Policy, key: Key) -> Any:
@@ -46,7 +46,7 @@ def show_section(policy: Policy, section: str) -> Iterator[str]:
 def commented(line: str, comment: str) -> list[str]:
     """Return the lines of a value, the first one ending in a comment."""
     first, *rest = line.splitlines()
-    return [f"{first:<{COMMENT_COLUMN}}# {printable(comment)}", *rest]
+    return [f"{first:<{COMMENT_COLUMN}} # {printable(comment)}", *rest]
 
 
 def origin(policy: Policy, key: str) -> str:

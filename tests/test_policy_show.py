@@ -1,0 +1,258 @@
+"""`guard policy show` and `lint`: what is in force, where it comes from, what deserves a second look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from installguard.config import PolicyFile, PolicyFiles, load_policy, load_table, show_policy
+from installguard.config.linting import lint_policy
+from installguard.config.toml import parse_toml
+from installguard.policy import Policy
+
+TODAY = date(2026, 11, 21)
+FILE = Path("/project/pyproject.toml")
+
+
+def read(table: Any, path: Path = FILE) -> Policy:
+    return load_table(table, path=path, today=TODAY)
+
+
+def read_back(text: str) -> Policy:
+    return read(parse_toml(text)["tool"]["installguard"], Path("/elsewhere/policy.toml"))
+
+
+def said(policy: Policy) -> Policy:
+    """The policy without where it was said."""
+    waivers = tuple(replace(waiver, where="") for waiver in policy.waivers)
+    return replace(policy, files=(), origins={}, waivers=waivers)
+
+
+def waiver(**changes: Any) -> dict[str, Any]:
+    table = {"finding": "CVE-2026-1", "release": "a<2", "reason": "not reached by us", "expires": date(2027, 2, 1)}
+    return {**table, **changes}
+
+
+# ---------------------------------------------------------------- show
+
+LEVELS = st.sampled_from(["allow", "warn", "deny"])
+SEVERITIES = st.sampled_from(["none", "low", "medium", "high", "critical"])
+MATCHES = st.lists(st.sampled_from(["acme-*", "uwsgi==2.*", "A_b>=1,<2", "x===odd", "?", "*"]), max_size=4)
+TEXTS = st.text(min_size=1).filter(str.strip)
+DENIALS = st.lists(st.fixed_dictionaries({"match": st.just("pycrypto")}, optional={"reason": TEXTS, "use": TEXTS}))
+WAIVERS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "finding": st.sampled_from(["vulnerable", "GHSA-1-2-3", "DLA 3/x"]),
+            "release": st.sampled_from(["a", "A_b<2,>1", "a==1.0", "a===odd"]),
+            "reason": st.text(min_size=10).filter(lambda text: len(text.strip()) >= 10),
+            "expires": st.dates(max_value=TODAY + timedelta(days=180)),
+        },
+        optional={"owner": TEXTS},
+    ),
+    max_size=3,
+)
+SOURCES = st.dictionaries(
+    st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,5}[A-Za-z0-9])?", fullmatch=True),
+    st.fixed_dictionaries(
+        {"url": st.sampled_from(["https://example.org/osv", "feeds", 'we"ird\\', "é"])},
+        optional={"malicious": st.booleans()},
+    ),
+    max_size=3,
+)
+TABLES = st.fixed_dictionaries(
+    {},
+    optional={
+        "preset": st.sampled_from(["relaxed", "default", "strict"]),
+        "fail-on": st.sampled_from(["warn", "deny"]),
+        "feed": st.fixed_dictionaries(
+            {},
+            optional={
+                "stale": LEVELS,
+                "max-age": st.from_regex(r"[0-9]{1,3}[smhd]|0", fullmatch=True),
+                "sources": SOURCES,
+            },
+        ),
+        "malicious": st.fixed_dictionaries({}, optional={"level": st.sampled_from(["warn", "deny"])}),
+        "vulnerabilities": st.fixed_dictionaries(
+            {}, optional={"deny": SEVERITIES, "warn": SEVERITIES, "no-fix": LEVELS}
+        ),
+        "packages": st.fixed_dictionaries({}, optional={"allow": MATCHES, "deny": DENIALS, "direct": LEVELS}),
+        "builds": st.fixed_dictionaries({}, optional={"level": LEVELS, "allow": MATCHES}),
+        "waivers": WAIVERS,
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TABLES)
+def test_what_is_shown_reads_back_to_the_same_policy(table: Any) -> None:
+    policy = read(table)
+    assert said(read_back(show_policy(policy))) == said(policy)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TABLES, TABLES)
+def test_what_two_files_say_together_reads_back_from_one(own: Any, site: Any) -> None:
+    for table in (own, site):
+        table.get("packages", {}).pop("allow", None)  # lists without anything in common are an error
+    files = PolicyFiles(
+        own=PolicyFile(path=FILE, table=own), site=PolicyFile(path=Path("/site/policy.toml"), table=site)
+    )
+    policy = load_policy(files, today=TODAY)
+    assert said(read_back(show_policy(policy))) == said(policy)
+
+
+def test_the_defaults_are_shown_whole_with_their_origin() -> None:
+    text = show_policy(load_policy(PolicyFiles(), today=TODAY))
+    assert text == DEFAULTS
+    assert said(read_back(text)) == said(load_policy(PolicyFiles(), today=TODAY))
+
+
+DEFAULTS = """\
+[tool.installguard]
+preset = "default"                  # default
+fail-on = "deny"                    # default
+
+[tool.installguard.feed]
+max-age = "24h"                     # default
+stale = "warn"                      # default
+missing = "warn"                    # default
+# sources: the default ones
+
+[tool.installguard.malicious]
+level = "deny"                      # default
+other-versions = "warn"             # default
+
+[tool.installguard.vulnerabilities]
+deny = "none"                       # default
+warn = "low"                        # default
+unknown-severity = "medium"         # default
+no-fix = "warn"                     # default
+
+[tool.installguard.release]
+yanked = "warn"                     # default
+
+[tool.installguard.packages]
+allow = []                          # default
+deny = []                           # default
+direct = "warn"                     # default
+
+[tool.installguard.builds]
+level = "warn"                      # default
+allow = []                          # default
+startup-code = "warn"               # default
+"""
+
+
+def test_each_value_is_shown_with_the_file_or_preset_that_set_it() -> None:
+    table = {
+        "preset": "strict",
+        "builds": {"level": "warn"},
+        "packages": {"deny": ["a", "b"]},
+        "feed": {"sources": {"osv": {"url": "feeds"}}},
+        "waivers": [waiver()],
+    }
+    lines = show_policy(read(table)).splitlines()
+    assert f'preset = "strict"                   # {FILE}' in lines
+    assert f'level = "warn"                      # {FILE}' in lines
+    assert 'startup-code = "deny"               # preset strict' in lines
+    assert f"deny = [                            # {FILE}" in lines
+    assert f"[tool.installguard.feed.sources.osv] # {FILE}" in lines
+    assert 'url = "/project/feeds"' in lines
+    assert f"[[tool.installguard.waivers]]       # {FILE}: tool.installguard.waivers[0]" in lines
+
+
+def test_a_file_name_with_a_newline_stays_within_its_comment() -> None:
+    policy = read({"fail-on": "warn"}, Path("/a\nfail-on = 1\n#/\x1b[31m\udc80/policy.toml"))
+    assert said(read_back(show_policy(policy))) == said(policy)
+    assert "\x1b" not in show_policy(policy)
+
+
+def test_a_waiver_that_does_not_hold_is_shown_as_a_comment() -> None:
+    files = PolicyFiles(
+        own=PolicyFile(path=FILE, table={"waivers": [waiver()]}),
+        site=PolicyFile(path=Path("/site/policy.toml"), table={"preset": "strict"}),
+    )
+    text = show_policy(load_policy(files, today=TODAY))
+    assert text.splitlines()[-1] == (
+        "# not in force: /project/pyproject.toml: tool.installguard.waivers[0] "
+        "('vulnerabilities.deny' is set by /site/policy.toml, where it would have to be waived)"
+    )
+    assert read_back(text).waivers == ()
+
+
+# ---------------------------------------------------------------- lint
+
+
+def lint(table: Any) -> tuple[str, ...]:
+    return lint_policy(read(table), today=TODAY)
+
+
+def test_a_policy_with_nothing_amiss_has_no_lint() -> None:
+    assert lint({"preset": "strict", "waivers": [waiver()]}) == ()
+
+
+def test_lint_says_when_no_policy_is_in_force() -> None:
+    [line] = lint_policy(load_policy(PolicyFiles(), today=TODAY), today=TODAY)
+    assert line == "no policy file is in force: the defaults apply (write one with 'guard policy init')"
+
+
+def test_lint_says_when_a_policy_sets_nothing() -> None:
+    assert lint({}) == (f"{FILE}: [tool.installguard] sets nothing: the defaults apply",)
+    assert lint({"preset": "default"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("expires", "complaint"),
+    [
+        (date(2026, 11, 20), "expired on 2026-11-20 (remove it, or renew it with a reason that still holds)"),
+        (date(2026, 11, 21), "expires on 2026-11-21, in 0 days"),
+        (date(2026, 12, 5), "expires on 2026-12-05, in 14 days"),
+    ],
+)
+def test_lint_tells_of_waivers_that_end(expires: date, complaint: str) -> None:
+    assert lint({"waivers": [waiver(), waiver(release="b<2", expires=expires)]}) == (
+        f"{FILE}: tool.installguard.waivers[1]: {complaint}",
+    )
+
+
+def test_lint_is_silent_about_a_waiver_that_ends_later() -> None:
+    assert lint({"waivers": [waiver(expires=date(2026, 12, 6))]}) == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({"waivers": [waiver(release="a")]}, "waivers[0]: waives every release of a (name the versions: a<2)"),
+        (
+            {"waivers": [waiver(), waiver(finding="cve-2026-1")]},
+            "waivers[1]: waives the same as tool.installguard.waivers[0]",
+        ),
+        (
+            {"packages": {"allow": ["acme-core", "b"], "deny": ["acme-*"]}},
+            "packages.allow: 'acme-core' is in packages.deny as well (denied wins)",
+        ),
+        (
+            {"builds": {"allow": ["a==1"]}, "packages": {"deny": ["a==1"]}},
+            "builds.allow: 'a==1' is in packages.deny as well (denied wins)",
+        ),
+        ({"builds": {"level": "allow", "allow": ["a"]}}, 'builds.allow: has no effect while builds.level is "allow"'),
+        (
+            {"vulnerabilities": {"deny": "medium", "warn": "high"}},
+            'vulnerabilities.warn: "high" never warns: from "medium" on is denied',
+        ),
+    ],
+)
+def test_lint_tells_what_is_probably_not_meant(table: Any, complaint: str) -> None:
+    assert lint(table) == (f"{FILE}: tool.installguard.{complaint}",)
+
+
+def test_lint_is_silent_about_an_allowed_name_of_which_only_some_versions_are_denied() -> None:
+    assert lint({"packages": {"allow": ["a", "acme-*"], "deny": ["a<2", "acme-core"]}}) == ()
