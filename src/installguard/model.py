@@ -433,5 +433,3 @@ class Run:
     """Seconds that guard itself spent on policy, snapshot and judging."""
     notes: tuple[str, ...] = ()
     """Limits of this verdict, such as wheels that a dry run never saw."""
-    guard_version: str = ""
-    """Guard's own version, for the reports that name it."""
