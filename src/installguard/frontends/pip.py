@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that pip starts before policy and snapshot ar
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -82,8 +83,14 @@ class RunningPip:
     """A pip process under the hook; a context manager that leaves neither process nor file behind."""
 
     def __init__(
-        self, python: str, argv: Sequence[str], *, pip_root: str | None = None, stdout: int | None = None
+        self,
+        python: str,
+        argv: Sequence[str],
+        *,
+        own_pip: Callable[[], str | None] = own_pip_root,
+        stdout: int | None = None,
     ) -> None:
+        self._own_pip = own_pip
         self._judge: Judge | None = None
         self._judge_ready = threading.Event()
         self._lock = threading.Lock()
@@ -97,9 +104,9 @@ class RunningPip:
         self._signals = Interruptions(self._signal_all)
         self._directory = make_private_directory()
         self._server = ChannelServer(self._respond)
+        self._start = functools.partial(start, python, argv=argv, stdout=stdout)
         try:
-            launcher = self._write_launcher(pip_root)
-            self._process = start(python, launcher, argv, stdout)
+            self._process = self._start(self._write_launcher(pip_root=None))
         except BaseException:
             self._clean_up()
             raise
@@ -121,8 +128,11 @@ class RunningPip:
         self._judge_ready.set()
 
     def wait(self) -> PipOutcome:
-        """Return how pip ended."""
+        """Return how pip ended; where the target has none, guard's own serves it."""
         code = wait_for(self._process)
+        if self._greeting is not None and self._greeting.pip is None and (root := self._own_pip()):
+            self._process = self._start(self._write_launcher(pip_root=root))
+            code = wait_for(self._process)
         self._server.close()
         return PipOutcome(
             exit_code=code if code >= 0 else 128 - code,
@@ -134,7 +144,7 @@ class RunningPip:
             interrupted=self._signals.received,
         )
 
-    def _write_launcher(self, pip_root: str | None) -> str:
+    def _write_launcher(self, *, pip_root: str | None) -> str:
         host, port = self._server.address
         context = {
             "host": host,
@@ -157,7 +167,7 @@ class RunningPip:
                 self._problem, go = str(error), False
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no "go on"; it is told in one line
                 self._problem, go = f"internal error while judging: {error!r}", False
-            self._stopped = self._stopped or not go
+            self._stopped = self._stopped or not (go or "hello" in message)
         return {"go": go}
 
     def _answer(self, greeting: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
@@ -193,7 +203,7 @@ class RunningPip:
         asked = tuple(parse_item(item) for item in message["items"])
         self._judge_ready.wait()
         go = self._judge is not None and self._judge(stage, asked)
-        if go and stage == "install" and not any(item.role == "build" for item in asked):
+        if go and stage == "install" and message["role"] == "install":
             self._installing = True
         return go
 
@@ -217,7 +227,7 @@ def make_private_directory() -> Path:
         ) from error
 
 
-def start(python: str, launcher: str, argv: Sequence[str], stdout: int | None) -> subprocess.Popen[bytes]:
+def start(python: str, launcher: str, *, argv: Sequence[str], stdout: int | None) -> subprocess.Popen[bytes]:
     """Start the target interpreter on the launcher, with our own terminal, environment and directory."""
     try:
         return subprocess.Popen([python, launcher, *argv], stdout=stdout)  # noqa: S603 - the user's own interpreter

@@ -453,7 +453,7 @@ class Asker:
             if item["role"] == "build" and item["requested"]:
                 item["requested"], item["required_by"] = False, [parent] if parent else []
         try:
-            self.channel.send({"ask": stage, "items": items})
+            self.channel.send({"ask": stage, "role": role, "items": items})
             answer = self.channel.receive()
         except ChannelLostError as error:
             sys.stderr.write("guard: the guard process is gone (%s); stopped, nothing was installed\n" % error)

@@ -1,0 +1,342 @@
+"""argv → request; wiring; exit codes. The only place that reads the environment and the clock, and that prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from . import __version__
+from .errors import ExitCode, GuardError, UsageError
+
+if TYPE_CHECKING:
+    from .session import Conclusion, Request, Surroundings
+
+FORMATS = ("text", "json")
+HELP = """\
+usage: guard [options] VERB [the verb's own arguments]
+
+Installs as pip does, but judges every release first, against a local advisory and
+malware feed and your project's own policy. A denied install changes nothing.
+
+  guard install flask          pip install flask, judged; all of pip's options work
+  guard pip download|wheel|…   any other pip command, judged where it can run code
+  guard check NAME==VERSION    judge exact releases; -r FILE for pinned requirements
+  guard audit                  judge what is installed already
+  guard explain WHAT           a finding code, an advisory, a project or a release
+  guard feed update|status     the local feed; also: feed import PATH
+  guard policy show|lint|init  the policy in force
+  guard waive FINDING RELEASE  accept one finding, with a reason and an end
+  guard doctor                 am I really guarded here?
+
+options, before the verb (each also as INSTALLGUARD_…, such as INSTALLGUARD_OFFLINE=1):
+  --python PATH        interpreter or environment to install into
+  --policy FILE        policy file instead of the nearest pyproject.toml
+  --offline            never touch the network (feeds are not fetched)
+  --fail-on warn|deny  what stops an install; a policy can only be tightened
+  --format text|json   of check, audit, feed status, and of --report
+  --report FILE        also write the verdict there; - is stdout
+  -q, -v               say less (denials are still said), say more
+  --version, --help
+
+exit codes: pip's own when it ran to its end; 10 denied; 11 warnings under
+--fail-on warn; 12 could not judge; 13 policy invalid; 2 usage; 130 interrupted.
+Without a VERB's own --help: guard VERB --help. Findings: guard explain CODE.
+"""
+
+
+@dataclass(slots=True)
+class Options:
+    """Guard's own options, from the command line and, behind it, `INSTALLGUARD_*`."""
+
+    python: str | None = None
+    policy: str | None = None
+    fail_on: str | None = None
+    format: str = "text"
+    report: str | None = None
+    offline: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    rest: tuple[str, ...] = field(default=())
+    """The verb and its arguments."""
+
+
+VALUED = {
+    "--python": "python",
+    "--policy": "policy",
+    "--fail-on": "fail_on",
+    "--format": "format",
+    "--report": "report",
+}
+CHOICES = {"fail_on": ("warn", "deny"), "format": FORMATS}
+TRUE, FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run guard, and return its exit code; never raises."""
+    started = time.perf_counter()
+    try:
+        return run(sys.argv[1:] if argv is None else list(argv), started)
+    except GuardError as error:
+        return complain(error)
+    except BrokenPipeError:
+        return hush()
+    except KeyboardInterrupt:
+        say("guard: interrupted")
+        return ExitCode.INTERRUPTED
+    except OSError as error:
+        say(f"guard: error: {error.filename or 'the system'}: {error.strerror or error}")
+        return ExitCode.UNJUDGED
+
+
+def run(argv: Sequence[str], started: float) -> int:
+    """Run guard's command line."""
+    options = parse_options(argv, os.environ)
+    if not options.rest:
+        raise UsageError("no verb given", now="try: guard install NAME, or guard --help")
+    verb, *arguments = options.rest
+    match verb:
+        case "--version":
+            print_out(f"guard {__version__}")
+            return ExitCode.OK
+        case "--help" | "-h" | "help":
+            print_out(HELP.rstrip("\n"))
+            return ExitCode.OK
+        case "install":
+            return install(options, (verb, *arguments), started)
+        case "pip":
+            return install(options, tuple(arguments), started)
+        case "uv" | "uvx":
+            raise UsageError(f"guard {verb} is not available in this version", now="use: guard install, guard pip")
+        case _:
+            from .verbs import run_verb
+
+            return run_verb(verb, arguments, options, request_of(options, (verb, *arguments), started))
+
+
+def install(options: Options, command: tuple[str, ...], started: float) -> int:
+    """Run pip as typed, judged, and print what was ruled after pip's own output."""
+    from .session import install
+
+    to_stderr = options.report == "-"
+    request = request_of(options, command, started, installer_stdout=2 if to_stderr else None)
+    conclusion = install(request)
+    if conclusion.verdict.judged or conclusion.run.problem or conclusion.exit_code == ExitCode.INTERRUPTED:
+        print_text(conclusion, options, sys.stderr)
+    write_report(conclusion, options)
+    return conclusion.exit_code
+
+
+# ---------------------------------------------------------------- options
+
+
+def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Return guard's own options and, in `rest`, the verb with everything behind it untouched."""
+    options = Options()
+    for name, value, where in environment_options(environ):
+        set_option(options, name, value, where)
+    words = list(argv)
+    while words and words[0].startswith("-") and words[0] not in ("--version", "--help", "-h"):
+        word, equals, value = words.pop(0).partition("=")
+        if word in VALUED:
+            if not equals and not words:
+                raise UsageError("needs a value", where=word, now="guard --help lists the options")
+            set_option(options, VALUED[word], value if equals else words.pop(0), word)
+        elif equals or not set_flag(options, word):
+            raise UsageError(f"no such option of guard: {word}", now="the installer's own options go behind the verb")
+    options.rest = tuple(words)
+    return options
+
+
+def set_flag(options: Options, word: str) -> bool:
+    """Set an option without a value; return whether there is one of that name."""
+    match word:
+        case "--offline":
+            options.offline = True
+        case "-q" | "--quiet":
+            options.quiet = True
+        case "--verbose":
+            options.verbose += 1
+        case _ if set(word[1:]) == {"v"}:
+            options.verbose += len(word) - 1
+        case _:
+            return False
+    return True
+
+
+def environment_options(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield option, value and variable for each `INSTALLGUARD_*` variable that is an option."""
+    for name in (*VALUED.values(), "offline", "quiet", "verbose"):
+        variable = f"INSTALLGUARD_{name.upper()}"
+        if environ.get(variable):
+            yield name, environ[variable], variable
+
+
+def set_option(options: Options, name: str, value: str, where: str) -> None:
+    """Set one option; raise `UsageError` for a value that it does not take."""
+    if name in CHOICES and value not in CHOICES[name]:
+        raise UsageError(f"{value!r} is none of {', '.join(CHOICES[name])}", where=where)
+    if name == "verbose":
+        if not value.isdigit():
+            raise UsageError(f"{value!r} is no number", where=where)
+        options.verbose = int(value)
+    elif name in ("offline", "quiet"):
+        if value.lower() not in TRUE + FALSE:
+            raise UsageError(f"{value!r} is neither 1 nor 0", where=where)
+        setattr(options, name, value.lower() in TRUE)
+    elif not value:
+        raise UsageError("needs a value", where=where)
+    else:
+        setattr(options, name, value)
+
+
+def request_of(
+    options: Options, command: tuple[str, ...], started: float, installer_stdout: int | None = None
+) -> Request:
+    """Return what the command line asks for."""
+    from .session import Request
+
+    return Request(
+        command=command,
+        surroundings=surroundings(os.environ),
+        python=options.python,
+        policy=Path(options.policy) if options.policy else None,
+        fail_on=options.fail_on,
+        offline=options.offline,
+        installer_stdout=installer_stdout,
+        started=started,
+    )
+
+
+# ---------------------------------------------------------------- what is around us
+
+
+def surroundings(environ: Mapping[str, str]) -> Surroundings:
+    """Return what a run takes from outside; nothing is looked up before it is needed."""
+    from .session import Surroundings
+
+    def cache() -> Path:
+        import platformdirs
+
+        named = environ.get("INSTALLGUARD_CACHE_DIR")
+        return Path(named).absolute() if named else platformdirs.user_cache_path("installguard", appauthor=False)
+
+    return Surroundings(
+        environ=environ,
+        cwd=working_directory(),
+        cache=cache,
+        user_config=lambda: place("user_config_path"),
+        site_config=lambda: place("site_config_path"),
+        clock=lambda: datetime.now(timezone.utc),
+    )
+
+
+def place(kind: str) -> Path | None:
+    """Return one of the platform's configuration directories, `None` where there is no such place (no home)."""
+    import platformdirs
+
+    find: Callable[..., Path] = getattr(platformdirs, kind)
+    found = find("installguard", appauthor=False)
+    return found if found.is_absolute() else None
+
+
+def working_directory() -> Path:
+    """Return the current directory; raise `UsageError` where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError("the current directory is gone", now="change to one that exists") from error
+
+
+# ---------------------------------------------------------------- printing
+
+
+def print_text(conclusion: Conclusion, options: Options, stream: TextIO | None) -> None:
+    """Print a verdict for people."""
+    import shutil
+
+    from .reporters.text import text_report
+
+    width = shutil.get_terminal_size().columns if is_terminal(stream) or "COLUMNS" in os.environ else 0
+    report = text_report(
+        conclusion.run, colour=wants_colour(stream), width=width, verbose=options.verbose, quiet=options.quiet
+    )
+    print_out(report(conclusion.verdict).rstrip("\n"), stream)
+
+
+def write_report(conclusion: Conclusion, options: Options) -> None:
+    """Write the verdict to `--report`, if that was asked for."""
+    if options.report is None:
+        return
+    text = formatted(conclusion, options)
+    if options.report == "-":
+        print_out(text.rstrip("\n"))
+        return
+    try:
+        Path(options.report).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror or error}", where=f"--report {options.report}") from error
+
+
+def formatted(conclusion: Conclusion, options: Options) -> str:
+    """Return a verdict in the format asked for; a report is JSON where none was."""
+    from .reporters.json import json_report
+    from .reporters.text import text_report
+
+    if options.format == "text" and options.report is None:
+        return text_report(conclusion.run)(conclusion.verdict)
+    return json_report(conclusion.run)(conclusion.verdict)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def wants_colour(stream: TextIO | None) -> bool:
+    """Tell whether to colour what goes to a stream: NO_COLOR and FORCE_COLOR before what the stream is."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+
+def print_out(text: str, stream: TextIO | None = None) -> None:
+    """Print text with a line end; characters that the stream cannot show are replaced."""
+    target = sys.stdout if stream is None else stream
+    if target is None or not text:
+        return
+    encoding = getattr(target, "encoding", None) or "utf-8"
+    target.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    target.flush()
+
+
+def say(line: str) -> None:
+    """Print one line to stderr, if there still is one."""
+    try:
+        print_out(line, sys.stderr)
+    except (OSError, ValueError):
+        return
+
+
+def complain(error: GuardError) -> int:
+    """Print what ended the run, and return its exit code."""
+    for line in str(error).splitlines():
+        say(f"guard: error: {line}")
+    return error.exit_code
+
+
+def hush() -> int:
+    """Keep the interpreter from complaining about a reader that went away."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return 141

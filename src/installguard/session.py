@@ -1,0 +1,251 @@
+"""The story: the installer runs, asks at the point of danger, is answered by policy and feeds, and stops or goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ExitCode, GuardError, UnjudgedError
+
+if TYPE_CHECKING:
+    from .feeds.store import Snapshot
+    from .frontends.pip import PipOutcome, RunningPip
+    from .judge import Judge
+    from .model import Distribution, Run, Target, Verdict
+    from .policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Everything that a run takes from outside."""
+
+    environ: Mapping[str, str]
+    cwd: Path
+    cache: Callable[[], Path]
+    """Where the snapshot is kept."""
+    user_config: Callable[[], Path | None]
+    site_config: Callable[[], Path | None]
+    clock: Callable[[], datetime]
+    """The time, aware."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was asked for on the command line."""
+
+    command: tuple[str, ...]
+    """The verb and its own arguments, as typed."""
+    surroundings: Surroundings
+    python: str | None = None
+    policy: Path | None = None
+    fail_on: str | None = None
+    offline: bool = False
+    installer_stdout: int | None = None
+    """A file descriptor for the installer's stdout where that is not ours."""
+    started: float = 0.0
+    """`time.perf_counter()` at the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """A verdict, the run around it, and what the process exits with."""
+
+    verdict: Verdict
+    run: Run
+    exit_code: int
+
+
+# ---------------------------------------------------------------- pip
+
+
+def install(request: Request) -> Conclusion:
+    """Run pip as typed, and let it go on only with what was judged."""
+    with start_pip(request) as pip, open_judge(request) as judge:
+        pip.answer_with(judge)
+        return conclude(request, judge, pip.wait())
+
+
+@contextmanager
+def start_pip(request: Request) -> Iterator[RunningPip]:
+    """Start the target's pip, or guard's own on behalf of a target that has none."""
+    from .frontends.pip import RunningPip, own_pip_root
+    from .frontends.target import find_interpreter
+
+    python = find_interpreter(request.python, request.surroundings.environ)
+    with RunningPip(python, request.command, own_pip=own_pip_root, stdout=request.installer_stdout) as pip:
+        yield pip
+
+
+def conclude(request: Request, judge: Judge, outcome: PipOutcome) -> Conclusion:
+    """Return what a run of pip comes to."""
+    from .judge import stops
+
+    verdict = judge.verdict()
+    problem = why_unjudged(outcome)
+    stopped = problem is not None or stops(verdict, judge.policy)
+    run = replace(
+        describe_run(request, judge),
+        target=target_of(outcome),
+        installer="pip",
+        installer_version=outcome.greeting.pip if outcome.greeting else None,
+        exit_code=None if stopped or outcome.interrupted else outcome.exit_code,
+        stopped=stopped and not outcome.installing,
+        problem=problem,
+        notes=tuple(notes_on(verdict, outcome)),
+    )
+    return Conclusion(verdict=verdict, run=run, exit_code=pip_exit_code(verdict, judge.policy, outcome, problem))
+
+
+def pip_exit_code(verdict: Verdict, policy: Policy, outcome: PipOutcome, problem: str | None) -> int:
+    """Return guard's exit code after pip: a denial before all, pip's own where it ran to its end."""
+    ruled = ruled_exit_code(verdict, policy)
+    if ruled is ExitCode.DENIED:
+        return ruled
+    if outcome.interrupted:
+        return ExitCode.INTERRUPTED
+    if problem is not None:
+        return ExitCode.UNJUDGED
+    return ruled or outcome.exit_code
+
+
+def why_unjudged(outcome: PipOutcome) -> str | None:
+    """Return why there is no verdict on what pip did or would have done, if there is none."""
+    if outcome.problem is not None:
+        return outcome.problem
+    if outcome.refusal is not None:
+        known = "guard knows pip 22.2 to 26.3"
+        return f"this pip is not built as expected, at {outcome.refusal}; {known}: use one of those, or update guard"
+    if outcome.interrupted:
+        return None
+    if outcome.greeting is None:
+        return "the target interpreter did not start the hook: see its own message above"
+    if outcome.greeting.pip is None:
+        return f"{outcome.greeting.python} has no pip, and guard has none of its own to lend: install pip there"
+    if outcome.unseen:
+        return "pip ran to its end without a resolution that guard saw: nothing of it was judged"
+    return None
+
+
+def target_of(outcome: PipOutcome) -> Target | None:
+    """Return the interpreter that pip ran in."""
+    from .model import Target
+
+    if outcome.greeting is None:
+        return None
+    greeting = outcome.greeting
+    return Target(python=greeting.python, version=greeting.version, environment=greeting.prefix)
+
+
+def notes_on(verdict: Verdict, outcome: PipOutcome) -> Iterator[str]:
+    """Yield the limits of a verdict on a run that ended well."""
+    from .model import Artifact, DirectUrl
+
+    if outcome.exit_code or outcome.interrupted or outcome.installing:
+        return
+    unseen = [
+        distribution
+        for distribution in verdict.evidence.distributions
+        if distribution.contents is None
+        and isinstance(distribution.origin, (Artifact, DirectUrl))
+        and distribution.origin.kind == "wheel"
+    ]
+    if unseen:
+        yield f"pip never opened {len(unseen)} of the wheels: their contents were not judged"
+
+
+# ---------------------------------------------------------------- judging what is already there
+
+
+def judge_releases(request: Request, distributions: Sequence[Distribution], target: Target | None = None) -> Conclusion:
+    """Judge *distributions* by themselves: nothing is resolved, run or installed."""
+    with open_judge(request) as judge:
+        judge("final", distributions)
+        verdict = judge.verdict()
+        run = replace(describe_run(request, judge), target=target)
+        return Conclusion(verdict=verdict, run=run, exit_code=ruled_exit_code(verdict, judge.policy))
+
+
+# ---------------------------------------------------------------- what judging takes
+
+
+@contextmanager
+def open_judge(request: Request) -> Iterator[Judge]:
+    """Open policy and snapshot; raises `PolicyError` where the policy is invalid."""
+    from .judge import Judge
+
+    started = time.perf_counter()
+    policy = read_policy(request)
+    with open_advisories(request, policy) as snapshot:
+        judge = Judge(policy, snapshot, request.surroundings.clock)
+        judge.seconds = time.perf_counter() - started
+        yield judge
+
+
+def read_policy(request: Request) -> Policy:
+    """Return the policy in force, as far as the command line tightens it."""
+    from .config import find_policy_files, load_policy, tighten_fail_on
+    from .model import Level
+
+    here = request.surroundings
+    files = find_policy_files(
+        here.cwd, explicit=request.policy, user_config_dir=here.user_config(), site_config_dir=here.site_config()
+    )
+    policy = load_policy(files, today=here.clock().astimezone(timezone.utc).date())
+    return tighten_fail_on(policy, Level[request.fail_on.upper()]) if request.fail_on else policy
+
+
+@contextmanager
+def open_advisories(request: Request, policy: Policy) -> Iterator[Snapshot]:
+    """Open the snapshot; where there is none, that is a finding and the built-in baseline serves."""
+    from .feeds.store import open_snapshot
+
+    here = request.surroundings
+    with open_snapshot(here.cache(), policy.feed.sources, now=here.clock()) as snapshot:
+        yield snapshot
+
+
+def describe_run(request: Request, judge: Judge) -> Run:
+    """Return what a report says beside the verdict."""
+    from .model import Run
+
+    policy = judge.policy
+    return Run(
+        command=request.command,
+        policy_files=policy.files,
+        preset=policy.preset,
+        policy_digest=policy.digest,
+        seconds_total=time.perf_counter() - request.started,
+        seconds_guard=judge.seconds,
+    )
+
+
+def ruled_exit_code(verdict: Verdict, policy: Policy) -> ExitCode:
+    """Return 10, 11 or 12 for a verdict that stops, else 0; a denial of a release goes before one of the feed."""
+    from .model import Code, Level
+
+    feed = {Code.FEED_MISSING, Code.FEED_STALE, Code.FEED_UNREADABLE}
+    denied = [ruling.finding.code for ruling in verdict.rulings if ruling.level is Level.DENY]
+    if any(code not in feed for code in denied):
+        return ExitCode.DENIED
+    if denied:
+        return ExitCode.UNJUDGED
+    return ExitCode.WARNED if verdict.level is Level.WARN and policy.fail_on is Level.WARN else ExitCode.OK
+
+
+__all__ = [
+    "Conclusion",
+    "GuardError",
+    "Request",
+    "Surroundings",
+    "UnjudgedError",
+    "install",
+    "judge_releases",
+    "open_advisories",
+    "open_judge",
+    "read_policy",
+]

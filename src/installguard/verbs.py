@@ -1,0 +1,374 @@
+"""The verbs that install nothing: check, audit, explain, feed, policy, waive, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from .cli import Options, formatted, is_terminal, print_out, print_text, write_report
+from .errors import ExitCode, UsageError
+from .session import Conclusion, Request, judge_releases, open_advisories, read_policy
+
+if TYPE_CHECKING:
+    from .model import SnapshotInfo
+    from .policy import Policy
+
+Verb = Callable[[Sequence[str], Options, Request], int]
+
+
+def run_verb(verb: str, arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Run one verb; raise `UsageError` where there is none of that name."""
+    if verb not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(verb, [*VERBS, "install", "pip"], n=1)
+        hint = f"did you mean: guard {near[0]}" if near else "guard --help lists them"
+        raise UsageError(f"no such verb: {verb}", now=hint)
+    return VERBS[verb](arguments, options, request)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are ours to tell, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError`."""
+        raise UsageError(message, where=self.prog, now=f"see {self.prog} --help")
+
+
+def parser(verb: str, description: str) -> Parser:
+    """Return the parser of one verb's own arguments."""
+    return Parser(prog=f"guard {verb}", description=description, allow_abbrev=False)
+
+
+# ---------------------------------------------------------------- check and audit
+
+
+def check(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Judge exact releases and pinned requirement files."""
+    from .frontends.pins import parse_pin, read_requirements
+
+    own = parser("check", "Judge exact releases; resolves nothing, runs nothing, installs nothing.")
+    own.add_argument("releases", nargs="*", metavar="NAME==VERSION", help="a release; NAME===anything for odd versions")
+    own.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="pinned requirements")
+    given = own.parse_args(arguments)
+    if not given.releases and not given.requirement:
+        raise UsageError("nothing to check", where="guard check", now="give NAME==VERSION, or -r FILE")
+    here = request.surroundings.cwd
+    pins = [parse_pin(text) for text in given.releases]
+    pins += [pin for file in given.requirement for pin in read_requirements(here / file)]
+    return report(judge_releases(request, tuple({str(pin.release): pin for pin in reversed(pins)}.values())), options)
+
+
+def audit(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Judge what an environment holds already."""
+    from .frontends.installed import read_environment
+    from .frontends.target import find_interpreter, site_directories
+
+    own = parser("audit", "Judge what is installed in the target environment.")
+    own.add_argument(
+        "--path", action="append", default=[], metavar="DIR", help="a directory of installed distributions"
+    )
+    given = own.parse_args(arguments)
+    target = None
+    if given.path:
+        paths = tuple(request.surroundings.cwd / path for path in given.path)
+        for path in paths:
+            if not path.is_dir():
+                raise UsageError("no such directory", where=f"--path {path}")
+    else:
+        target, paths = site_directories(find_interpreter(request.python, request.surroundings.environ))
+    return report(judge_releases(request, read_environment(paths), target), options)
+
+
+def report(conclusion: Conclusion, options: Options) -> int:
+    """Print a verdict to stdout, in the format asked for, and to `--report`."""
+    if options.format == "text":
+        print_text(conclusion, options, sys.stdout)
+    else:
+        print_out(formatted(conclusion, replace_report(options)).rstrip("\n"))
+    write_report(conclusion, options)
+    return conclusion.exit_code
+
+
+def replace_report(options: Options) -> Options:
+    """Return the options as if no report had been asked for."""
+    return replace(options, report=None)
+
+
+# ---------------------------------------------------------------- explain
+
+
+def explain(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Say what a code, an advisory, a project or a release is about."""
+    from .frontends.pins import parse_pin
+    from .model import Code
+    from .reporters.explain import explain_advisory, explain_code, explain_project, explain_release
+
+    own = parser("explain", "Say what a finding code, an advisory, a project or a release is about.")
+    own.add_argument("what", metavar="CODE|ADVISORY|NAME[==VERSION]")
+    what = own.parse_args(arguments).what
+    if what in {code.value for code in Code}:
+        print_out(explain_code(Code(what)).rstrip("\n"))
+        return ExitCode.OK
+    if "==" in what:
+        conclusion = judge_releases(request, (parse_pin(what),))
+        print_out(explain_release(conclusion.verdict, conclusion.run).rstrip("\n"))
+        return conclusion.exit_code
+    with open_advisories(request, read_policy(request)) as snapshot:
+        found = snapshot.record(what)
+        if found:
+            print_out(explain_advisory(found).rstrip("\n"))
+            return ExitCode.OK
+        print_out(explain_project(what, snapshot.lookup([project_name(what)]), snapshot.info).rstrip("\n"))
+    return ExitCode.OK
+
+
+def project_name(text: str) -> str:
+    """Return a project's normalised name; raise `UsageError` for what cannot be one, nor an id that is known."""
+    from packaging.utils import InvalidName, canonicalize_name
+
+    try:
+        return canonicalize_name(text, validate=True)
+    except InvalidName as error:
+        known = "a finding code, an advisory of the snapshot, NAME or NAME==VERSION"
+        raise UsageError(f"{text!r} is none of: {known}", where="guard explain") from error
+
+
+# ---------------------------------------------------------------- feed
+
+
+def feed(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Keep the local snapshot."""
+    own = parser("feed", "The local snapshot of the advisory feeds.")
+    actions = own.add_subparsers(dest="action", required=True, metavar="update|status|import")
+    actions.add_parser("update", help="fetch every configured source", allow_abbrev=False)
+    actions.add_parser("status", help="say what there is, and how old", allow_abbrev=False)
+    importing = actions.add_parser("import", help="take an OSV export from disk", allow_abbrev=False)
+    importing.add_argument("path", metavar="PATH", help="a zip, a directory of records, or an export's directory")
+    importing.add_argument("--source", default="osv", metavar="NAME", help="the source that it replaces (osv)")
+    importing.add_argument("--malicious", action="store_true", help="every record of it names malware")
+    given = own.parse_args(arguments)
+    match given.action:
+        case "update":
+            return feed_update(options, request)
+        case "status":
+            return feed_status(options, request)
+        case _:
+            return feed_import(given, options, request)
+
+
+def feed_update(options: Options, request: Request) -> int:
+    """Fetch every configured source; what cannot be fetched leaves its old snapshot in force."""
+    from .feeds.update import update
+
+    if options.offline:
+        raise UsageError(
+            "feeds cannot be fetched", where="guard feed update", now="drop --offline, or: guard feed import"
+        )
+    here = request.surroundings
+    policy = read_policy(request)
+    with Progress(sys.stderr, shown=is_terminal(sys.stderr) and not options.quiet) as progress:
+        results = update(here.cache(), policy.feed.sources, now=here.clock(), progress=progress)
+    failed = [result for result in results if result.error is not None]
+    for result in results:
+        if result.error is not None:
+            print_out(
+                f"guard: error: feed {result.source.name}: {result.error}; the old snapshot stays in force", sys.stderr
+            )
+        elif not options.quiet:
+            state = f"{result.source.records:,} records" if result.changed else "nothing new"
+            print_out(f"feed {result.source.name}: {state}{unreadable(result.source.unreadable)}")
+    return ExitCode.UNJUDGED if failed else ExitCode.OK
+
+
+def feed_import(given: argparse.Namespace, options: Options, request: Request) -> int:
+    """Replace one source by an export on disk."""
+    from .feeds.imports import import_export
+
+    here = request.surroundings
+    result = import_export(
+        here.cwd / given.path, directory=here.cache(), name=given.source, malicious=given.malicious, now=here.clock()
+    )
+    if not options.quiet:
+        source = result.source
+        of = f" as of {source.taken_at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if source.taken_at else ""
+        print_out(f"feed {source.name}: {source.records:,} records{of}{unreadable(source.unreadable)}")
+    return ExitCode.OK
+
+
+def unreadable(number: int) -> str:
+    """Return what to say of records that could not be read."""
+    return f", {number:,} unreadable (guard -v feed status names them)" if number else ""
+
+
+def feed_status(options: Options, request: Request) -> int:
+    """Print what the snapshot holds, and how old it is."""
+    import json
+
+    from .feeds.store import status, unreadable_records
+    from .reporters.json import snapshot_data
+    from .reporters.status import status_report
+
+    here = request.surroundings
+    policy = read_policy(request)
+    info = status(here.cache(), policy.feed.sources)
+    if options.format == "json":
+        print_out(json.dumps(snapshot_data(info, here.clock()), indent=2))
+    else:
+        print_out(status_report(info, here.clock(), policy.feed.max_age).rstrip("\n"))
+        if options.verbose:
+            for record in unreadable_records(here.cache()):
+                print_out(f"  unreadable: {record.source}: {record.id}: {record.reason}")
+    return feed_exit_code(info, policy, request)
+
+
+def feed_exit_code(info: SnapshotInfo, policy: Policy, request: Request) -> int:
+    """Return 12 where the policy denies what the snapshot is, else 0."""
+    from .checks import run_checks
+    from .model import Evidence
+    from .policy import rule
+    from .session import ruled_exit_code
+
+    evidence = Evidence(distributions=(), advisories=(), snapshot=info, now=request.surroundings.clock())
+    return ruled_exit_code(rule(evidence, run_checks(evidence, policy), policy), policy)
+
+
+class Progress:
+    """One line that shows how far a download is; on a terminal only."""
+
+    def __init__(self, stream: object, *, shown: bool) -> None:
+        self._shown = shown
+        self._drawn = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def __call__(self, source: str, done: int, total: int | None) -> None:
+        """Draw the bar of one source: bytes done, and in all where that is known."""
+        if not self._shown:
+            return
+        self._drawn = True
+        share = min(done / total, 1.0) if total else 0.0
+        bar = ("█" * round(share * 30)).ljust(30, "░") if total else ""
+        of = f" of {total / 1e6:.1f}" if total else ""
+        sys.stderr.write(f"\rfeed {source} {bar} {done / 1e6:.1f}{of} MB\x1b[K")
+        sys.stderr.flush()
+
+
+# ---------------------------------------------------------------- policy and waivers
+
+
+def policy(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Show, lint or begin the policy."""
+    own = parser("policy", "The policy in force.")
+    own.add_argument("action", choices=("show", "lint", "init"))
+    match own.parse_args(arguments).action:
+        case "show":
+            from .config import show_policy
+
+            print_out(show_policy(read_policy(request)).rstrip("\n"))
+            return ExitCode.OK
+        case "lint":
+            return policy_lint(options, request)
+        case _:
+            return policy_init(options, request)
+
+
+def policy_lint(options: Options, request: Request) -> int:
+    """Say what is wrong, or odd, in the policy in force."""
+    from .config import lint_policy
+
+    in_force = read_policy(request)
+    lines = lint_policy(in_force, today=request.surroundings.clock().astimezone(timezone.utc).date())
+    for line in lines:
+        print_out(f"warning: {line}")
+    if not lines and not options.quiet:
+        print_out(f"policy: nothing to complain about in {', '.join(in_force.files) or 'the defaults'}")
+    return ExitCode.WARNED if lines and (request.fail_on == "warn") else ExitCode.OK
+
+
+def policy_init(options: Options, request: Request) -> int:
+    """Append a commented table of the defaults."""
+    from .config import init_policy
+
+    path = writable_policy(request)
+    init_policy(path)
+    if not options.quiet:
+        print_out(f"policy: wrote [tool.installguard] to {path}")
+    return ExitCode.OK
+
+
+def waive(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Accept one finding for one release, with a reason and an end."""
+    from .config import parse_expires, write_waiver
+
+    own = parser("waive", "Accept one finding: appends a waiver to the policy file in force.")
+    own.add_argument("finding", metavar="FINDING", help="an advisory id or alias, or a finding code")
+    own.add_argument("release", metavar="RELEASE", help="name==version; name<version where it is no malware")
+    own.add_argument("--reason", required=True, help="at least 10 characters: why this is acceptable")
+    own.add_argument("--expires", required=True, metavar="DATE|30d", help="at most 180 days ahead")
+    own.add_argument("--owner", metavar="WHO", help="who answers for it")
+    given = own.parse_args(arguments)
+    today = request.surroundings.clock().astimezone(timezone.utc).date()
+    path = writable_policy(request)
+    written = write_waiver(
+        path,
+        finding=given.finding,
+        release=given.release,
+        reason=given.reason,
+        expires=parse_expires(given.expires, today),
+        owner=given.owner,
+        today=today,
+    )
+    if not options.quiet:
+        print_out(f"waived {written.finding} for {written.release} until {written.expires}, in {path}")
+    return ExitCode.OK
+
+
+def writable_policy(request: Request) -> Path:
+    """Return the policy file that is written to: the one in force, or the project's."""
+    from .config import file_to_write, find_policy_files
+
+    here = request.surroundings
+    if request.policy is not None:
+        return here.cwd / request.policy
+    files = find_policy_files(here.cwd, explicit=None, user_config_dir=here.user_config(), site_config_dir=None)
+    return file_to_write(here.cwd, files)
+
+
+# ---------------------------------------------------------------- doctor
+
+
+def doctor(arguments: Sequence[str], options: Options, request: Request) -> int:
+    """Say whether installs are really guarded here."""
+    from .doctor import examine
+
+    parser("doctor", "Am I really guarded here? Ends in a self-test with a built-in test release.").parse_args(
+        arguments
+    )
+    healthy = True
+    for line in examine(request):
+        healthy = healthy and line.word != "fail"
+        print_out(str(line))
+    return ExitCode.OK if healthy else ExitCode.UNJUDGED
+
+
+VERBS: dict[str, Verb] = {
+    "check": check,
+    "audit": audit,
+    "explain": explain,
+    "feed": feed,
+    "policy": policy,
+    "waive": waive,
+    "doctor": doctor,
+}

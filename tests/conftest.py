@@ -1,0 +1,89 @@
+"""Fixtures shared by the tests that meet a real pip: environments, a loopback index, a small feed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .environments import Environment, copy_environment, make_template
+from .loopback import Index, serve
+
+OLDEST, NEWEST = "22.2", "newest"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pips", default=f"{OLDEST},{NEWEST}", help="pip releases to test against, comma separated")
+    parser.addoption("--pythons", default=sys.executable, help="interpreters to install into, comma separated")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "template" in metafunc.fixturenames:
+        pips = metafunc.config.getoption("--pips").split(",")
+        pythons = metafunc.config.getoption("--pythons").split(",")
+        chosen = [(python, pip) for python in pythons for pip in pips]
+        names = [f"pip{pip}" + (f"-{Path(python).parts[-3]}" if len(pythons) > 1 else "") for python, pip in chosen]
+        metafunc.parametrize("template", chosen, ids=names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the pip release under test, to be copied."""
+    python, pip = request.param
+    return make_template(tmp_path_factory.mktemp("template") / "env", python, pip)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """An empty package index on loopback."""
+    files = tmp_path / "index"
+    files.mkdir()
+    with serve(Index(files=files)) as served:
+        yield served
+
+
+@pytest.fixture
+def environment(tmp_path: Path, template: Path, index: Index) -> Environment:
+    """A fresh virtual environment that installs from the loopback index, under a feed that knows `evil` 1.0."""
+    home = tmp_path / "home"
+    home.mkdir()
+    copy_environment(template, tmp_path / "env")
+    made = Environment(prefix=tmp_path / "env", home=home, index_url=index.url)
+    made.extra["INSTALLGUARD_CACHE_DIR"] = str(tmp_path / "guard-cache")
+    return made
+
+
+MALWARE = [("MAL-2099-1", "evil", ["1.0"]), ("MAL-2099-2", "evil-build", ["1.0"])]
+
+
+def write_feed(path: Path, records: list[dict[str, object]]) -> Path:
+    """Write an OSV export as a zip file."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for record in records:
+            archive.writestr(f"{record['id']}.json", json.dumps(record))
+    return path
+
+
+def malware_record(identifier: str, project: str, versions: list[str]) -> dict[str, object]:
+    """Return an OSV record of malware."""
+    return {
+        "schema_version": "1.6.0",
+        "id": identifier,
+        "modified": "2026-11-20T00:00:00Z",
+        "published": "2026-11-19T00:00:00Z",
+        "summary": f"Malicious code in {project}",
+        "affected": [{"package": {"ecosystem": "PyPI", "name": project}, "versions": versions}],
+    }
+
+
+@pytest.fixture
+def feed(tmp_path: Path, environment: Environment) -> Path:
+    """A snapshot in which `evil` 1.0 and `evil-build` 1.0 are malware; returns the export it was imported from."""
+    path = write_feed(tmp_path / "feed.zip", [malware_record(*each) for each in MALWARE])
+    done = environment.guard("feed", "import", path, "--source", "osv")
+    assert done.code == 0, done.text
+    return path
