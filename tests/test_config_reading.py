@@ -281,7 +281,9 @@ def test_what_is_not_about_a_release_cannot_be_waived(code: str) -> None:
     assert problem.startswith(f"tool.installguard.waivers[0].finding: '{code}' cannot be waived")
 
 
-@pytest.mark.parametrize("finding", ["vulnerable", "needs-build", "CVE-2026-1", "DLA 3/x y", "A/B"])
+@pytest.mark.parametrize(
+    "finding", ["vulnerable", "needs-build", "CVE-2026-1", "DLA 3/x y", "A/B", "GHSA-abcd-efgh-ijkl"]
+)
 def test_codes_and_advisory_ids_of_any_form_can_be_waived(finding: str) -> None:
     assert read(waiver(finding=finding)).waivers[0].finding == finding
 

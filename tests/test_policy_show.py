@@ -213,7 +213,8 @@ def test_lint_says_when_a_policy_sets_nothing() -> None:
     ("expires", "complaint"),
     [
         (date(2026, 11, 20), "expired on 2026-11-20 (remove it, or renew it with a reason that still holds)"),
-        (date(2026, 11, 21), "expires on 2026-11-21, in 0 days"),
+        (date(2026, 11, 21), "expires on 2026-11-21, today"),
+        (date(2026, 11, 22), "expires on 2026-11-22, tomorrow"),
         (date(2026, 12, 5), "expires on 2026-12-05, in 14 days"),
     ],
 )

@@ -206,6 +206,18 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
         write(tmp_path / "missing" / "policy.toml")
 
 
+def test_a_document_nested_too_deeply_to_compare_is_refused_in_one_line(path: Path) -> None:
+    path.write_text(".".join("x" * 3000) + " = 1\n")
+    before = path.read_bytes()
+    try:
+        write(path)
+    except (PolicyError, UsageError) as error:  # how deep is too deep is the interpreter's matter
+        assert len(str(error).splitlines()) == 1
+        assert path.read_bytes() == before
+    else:
+        assert path.read_bytes() == before + b"\n" + TABLE.encode()
+
+
 def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
     path.write_text("theirs\n")
     with pytest.raises(UsageError, match="was changed meanwhile"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from functools import cache
 
-MOST_GLOBS = 1000
+MOST_GLOBS = 100
 """A combination of two globs that needs more than this many is refused."""
 
 
@@ -14,6 +15,9 @@ class TooManyGlobsError(ValueError):
 
 def common_globs(first: str, second: str) -> frozenset[str]:
     """Return globs that together match exactly the names that both match; raises `TooManyGlobsError`."""
+    if not is_glob(first) or not is_glob(second):
+        name, glob = (second, first) if is_glob(first) else (first, second)
+        return frozenset({name} if fnmatchcase(name, glob) else ())
 
     @cache
     def common(i: int, j: int) -> frozenset[str]:
@@ -36,6 +40,11 @@ def common_globs(first: str, second: str) -> frozenset[str]:
         return found
 
     return common(0, 0)
+
+
+def is_glob(pattern: str) -> bool:
+    """Say whether a pattern is more than one name."""
+    return "*" in pattern or "?" in pattern
 
 
 def led_by(start: str, globs: frozenset[str]) -> frozenset[str]:

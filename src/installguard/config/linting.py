@@ -78,12 +78,23 @@ def lint_waivers(policy: Policy, today: date) -> Iterator[str]:
         if waiver.expires < today:
             yield f"{where}: expired on {waiver.expires} (remove it, or renew it with a reason that still holds)"
         elif waiver.expires - today <= SOON:
-            yield f"{where}: expires on {waiver.expires}, in {(waiver.expires - today).days} days"
+            yield f"{where}: expires on {waiver.expires}, {in_days((waiver.expires - today).days)}"
         if not len(waiver.specifier):
             yield f"{where}: waives every release of {waiver.name} (name the versions: {waiver.name}<2)"
         twin = seen.setdefault((waiver.finding.lower(), release_text(waiver)), waiver)
         if twin is not waiver:
             yield f"{where}: waives the same as {twin.where}"
+
+
+def in_days(count: int) -> str:
+    """Return how far a day is ahead."""
+    match count:
+        case 0:
+            return "today"
+        case 1:
+            return "tomorrow"
+        case _:
+            return f"in {count} days"
 
 
 def lint_idle_waivers(policy: Policy) -> Iterator[str]:

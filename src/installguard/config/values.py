@@ -99,11 +99,11 @@ def parse_choice(value: object, words: Collection[str]) -> str:
     return value
 
 
-def did_you_mean(word: str, known: Collection[str]) -> str:
+def did_you_mean(word: str, known: Collection[str], *, cutoff: float = 0.6) -> str:
     """Return ` (did you mean 'x'?)` where something known is close to *word*, else nothing."""
     from difflib import get_close_matches
 
-    close = get_close_matches(word[:100].lower().replace("_", "-"), known, n=1)
+    close = get_close_matches(word[:100].lower().replace("_", "-"), known, n=1, cutoff=cutoff)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 

@@ -18,6 +18,7 @@ from .values import (
     NAME,
     Context,
     MistakesError,
+    did_you_mean,
     mistake,
     parse_date,
     parse_specifier,
@@ -52,20 +53,22 @@ HINTS: Mapping[str, str] = {
 
 def parse_finding(value: object, context: Context) -> str:
     """Return a finding code or an advisory id."""
-    from difflib import get_close_matches
-
     finding = parse_text(value, context).strip()
     codes = [code.value for code in Code]
     if finding in codes:
         if Code(finding) in UNWAIVABLE:
             mistake(f"'{finding}' cannot be waived (it is not about a release)")
         return finding
-    close = get_close_matches(finding[:100].lower().replace("_", "-"), codes, n=1, cutoff=0.85)
-    if close:
-        mistake(f"{shown(finding)} is neither a finding code nor an advisory id (did you mean '{close[0]}'?)")
-    if "-" not in finding and "/" not in finding:
-        mistake(f"{shown(finding)} is neither a finding code nor an advisory id (such as GHSA-… or CVE-…)")
+    meant = did_you_mean(finding, codes, cutoff=0.85) if is_wordy(finding) else ""
+    if meant or ("-" not in finding and "/" not in finding):
+        neither = f"{shown(finding)} is neither a finding code nor an advisory id"
+        mistake(f"{neither}{meant or ' (such as GHSA-… or CVE-…)'}")
     return finding
+
+
+def is_wordy(finding: str) -> bool:
+    """Say whether a finding looks like a misspelt code: no advisory id is without capitals and digits."""
+    return finding.islower() and not any(character.isdigit() for character in finding)
 
 
 def parse_waived_release(value: object, context: Context) -> tuple[NormalizedName, SpecifierSet]:
