@@ -445,8 +445,11 @@ def _place(version: AnyVersion) -> _Position | None:
 
 @lru_cache(maxsize=16384)
 def _event_place(event: Event) -> _Position | None:
-    """Where the event stands among versions; `introduced: "0"` is before every version, even `0.dev0`."""
-    if event.kind == "introduced" and event.version == "0":
+    """Where the event stands among versions; `"0"` is before every version, even `0.dev0`.
+
+    Not so for `last_affected` and `limit`, where it could only shorten a range: there it is the version.
+    """
+    if event.kind in ("introduced", "fixed") and event.version == "0":
         return _START
     return _place(_version(event.version))
 
