@@ -127,7 +127,7 @@ def dependency_of_a_vcs_checkout(scene: Scene) -> Sequence[str]:
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
         subprocess.run(["git", *identity, *command], cwd=path, check=True)
-    return [f"nice @ git+file://{path.as_posix()}"]
+    return [f"git+file://{path.as_posix()}#egg=nice"]
 
 
 def find_links(scene: Scene) -> Sequence[str]:
