@@ -292,6 +292,10 @@ def test_a_waiver_of_the_past_is_no_mistake() -> None:
     assert read(waiver(expires="2020-01-01")).waivers[0].expires == date(2020, 1, 1)
 
 
+def test_a_waiver_may_end_180_days_ahead() -> None:
+    assert read(waiver(expires=date(2027, 5, 20))).waivers[0].expires == TODAY + timedelta(days=180)
+
+
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
     told = problems(
         {
@@ -348,12 +352,15 @@ def test_a_relative_path_starts_from_the_policy_file(url: str, location: str) ->
 
 
 def test_the_digest_tells_what_is_said_not_how() -> None:
-    one = read({"packages": {"allow": ["a", "b"]}, "feed": {"max-age": "24h"}})
-    other = load_table(
-        {"preset": "default", "packages": {"allow": ["B", "a"]}, "feed": {"max-age": "1d"}},
-        path=Path("/elsewhere/policy.toml"),
-        today=TODAY,
-    )
+    waivers = [WAIVER, {**WAIVER, "finding": "CVE-2026-1"}]
+    one = read({"packages": {"allow": ["a", "b"]}, "feed": {"max-age": "24h"}, "waivers": waivers})
+    again = {
+        "preset": "default",
+        "packages": {"allow": ["B", "a"]},
+        "feed": {"max-age": "1d"},
+        "waivers": list(reversed(waivers)),
+    }
+    other = load_table(again, path=Path("/elsewhere/policy.toml"), today=TODAY)
     assert one.digest == other.digest
     assert one.digest.startswith("sha256:")
     assert len(one.digest) == len("sha256:") + 64
@@ -380,6 +387,7 @@ def test_the_command_line_can_only_tighten_fail_on(written: str, asked: str) -> 
     tightened = tighten_fail_on(policy, Level[asked.upper()], origin="--fail-on")
     assert tightened.fail_on is (Level.WARN if "warn" in (written, asked) else Level.DENY)
     assert (tightened.digest != policy.digest) == (tightened.fail_on is not policy.fail_on)
+    assert (tightened.origins["fail-on"] == "--fail-on") == (tightened.fail_on is not policy.fail_on)
     assert tightened.digest == read({"fail-on": tightened.fail_on.word}).digest
 
 
