@@ -34,7 +34,7 @@ from installguard.policy import PackageMatch, Policy, Waiver, rule
 
 NOW = datetime(2026, 11, 21, 20, 40, tzinfo=timezone.utc)
 TAKEN = datetime(2026, 11, 21, 18, 40, tzinfo=timezone.utc)
-INDEX = "https://pypi.example.org/simple/"
+INDEX = "https://index.example.org/simple/"
 
 
 def artifact(name: str, version: str, *, sdist: bool = False, yanked: str | None = None) -> Artifact:

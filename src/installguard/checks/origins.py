@@ -29,9 +29,10 @@ def _directly(subject: Distribution) -> str | None:
     match subject.origin:
         case Artifact() | Installed():
             return None
-        case DirectUrl(url=url):
-            return f"does not come from an index but from {url}"
-        case VcsCheckout(url=url, editable=editable):
-            return f"does not come from an index but from {'editable ' if editable else ''}{url}"
+        case DirectUrl(url=url) | VcsCheckout(url=url, editable=False):
+            place = url
+        case VcsCheckout(url=url):
+            place = f"{url} (editable)"
         case LocalTree(path=path, editable=editable):
-            return f"does not come from an index but from the {'editable ' if editable else ''}directory {path}"
+            place = f"the directory {path}{' (editable)' if editable else ''}"
+    return "comes directly from " + place if subject.release is not None else "is not from an index"
