@@ -10,7 +10,7 @@ from ..policy import Policy, SourcePolicy
 from .keys import KEYS, SECTIONS, Key
 from .kinds import match_text, write_denied
 from .toml import printable, quote, quote_key
-from .waiving import release_text, waiver_fields
+from .waiving import waiver_fields
 
 IDLE = "not in force: "
 """In `Policy.origins`, what a waiver that does not hold is named under, followed by its file and table."""
@@ -95,6 +95,3 @@ def canonical_value(key: Key, value: Any) -> str:
             return str(sorted(write_denied(item) for item in value))
         case _:
             return key.kind.write(value)
-
-
-__all__ = ["IDLE", "policy_digest", "release_text", "show_policy", "value_of"]
