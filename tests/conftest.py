@@ -21,9 +21,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pythons", default=sys.executable, help="interpreters to install into, comma separated")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last_pip: run with the last of --pips only")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "template" in metafunc.fixturenames:
         pips = metafunc.config.getoption("--pips").split(",")
+        if metafunc.definition.get_closest_marker("last_pip"):
+            pips = pips[-1:]
         pythons = metafunc.config.getoption("--pythons").split(",")
         chosen = [(python, pip) for python in pythons for pip in pips]
         names = [f"pip{pip}" + (f"-{Path(python).parts[-3]}" if len(pythons) > 1 else "") for python, pip in chosen]
