@@ -226,7 +226,10 @@ def _member_bytes(file: IO[bytes], member: zipfile.ZipInfo) -> bytes:
     file.seek(sum(struct.unpack_from("<HH", head, 26)), os.SEEK_CUR)
     data = file.read(member.compress_size)
     if member.compress_type == zipfile.ZIP_DEFLATED:
-        data = zlib.decompressobj(-15).decompress(data, member.file_size + 1)
+        inflater = zlib.decompressobj(-15)
+        data = inflater.decompress(data, member.file_size + 1)
+        if inflater.unused_data:
+            raise zipfile.BadZipFile("more than one deflate stream")
     if len(data) != member.file_size or zlib.crc32(data) != member.CRC:
         raise zipfile.BadZipFile("size or checksum is wrong")
     return data

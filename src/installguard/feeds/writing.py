@@ -212,23 +212,34 @@ def _build(path: Path, directory: Path, state: State, source: SourceState, parse
 
 
 def _take_over(connection: sqlite3.Connection, directory: Path, state: State, replaced: str) -> bool:
-    """Copy all other sources from the snapshot in force; `False`, and nothing copied, where it is damaged."""
-    import sqlite3
+    """Copy all other sources from the snapshot in force; `False`, and nothing copied, where it is damaged.
 
+    Only reading may fail in this way: an error while writing must not look as if there were nothing to keep.
+    """
     if state.generation is None:
         return True
     try:
         with closing(open_generation(directory, state.generation)) as old:
-            connection.execute("SAVEPOINT old")
             for query, target in _COPIES:
-                cursor = old.execute(query, (replaced,))
-                width = len(cursor.description)
-                connection.executemany(f"INSERT INTO {target} VALUES ({','.join('?' * width)})", cursor)  # noqa: S608
-            connection.execute("RELEASE old")
-    except (StateError, FileNotFoundError, sqlite3.DatabaseError):
-        connection.execute("ROLLBACK TO old")
+                for rows in _blocks(old, query, replaced):
+                    marks = ",".join("?" * len(rows[0]))
+                    connection.executemany(f"INSERT INTO {target} VALUES ({marks})", rows)  # noqa: S608  our own names
+    except (StateError, FileNotFoundError):
+        for _, target in _COPIES:  # without a journal there is no rolling back
+            connection.execute(f"DELETE FROM {target}")  # noqa: S608
         return False
     return True
+
+
+def _blocks(old: sqlite3.Connection, query: str, replaced: str) -> Iterator[list[tuple[object, ...]]]:
+    import sqlite3
+
+    try:
+        cursor = old.execute(query, (replaced,))
+        while rows := cursor.fetchmany(_BATCH):
+            yield rows
+    except (sqlite3.Error, UnicodeError) as error:
+        raise StateError(f"the snapshot is damaged: {error}") from error
 
 
 _COPIES: Final = (
