@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from . import __version__
-from .errors import ExitCode, GuardError, UsageError
+from .errors import ExitCode, GuardError, UnjudgedError, UsageError
 
 if TYPE_CHECKING:
     from .session import Conclusion, Request, Surroundings
@@ -57,7 +60,8 @@ class Options:
     python: str | None = None
     policy: str | None = None
     fail_on: str | None = None
-    format: str = "text"
+    format: str | None = None
+    """`None` where none was asked for: text to people, JSON to a report."""
     report: str | None = None
     offline: bool = False
     quiet: bool = False
@@ -74,18 +78,19 @@ VALUED = {
     "--report": "report",
 }
 CHOICES = {"fail_on": ("warn", "deny"), "format": FORMATS}
+LAST_STANDARD_DESCRIPTOR = 2
 TRUE, FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run guard, and return its exit code; never raises."""
+    """Run guard, and return its exit code; what ends it early is told in one line."""
     started = time.perf_counter()
+    keep_standard_descriptors()
     try:
+        heed_signals()
         return run(sys.argv[1:] if argv is None else list(argv), started)
     except GuardError as error:
         return complain(error)
-    except BrokenPipeError:
-        return hush()
     except KeyboardInterrupt:
         say("guard: interrupted")
         return ExitCode.INTERRUPTED
@@ -123,12 +128,22 @@ def install(options: Options, command: tuple[str, ...], started: float) -> int:
     """Run pip as typed, judged, and print what was ruled after pip's own output."""
     from .session import install
 
+    prepare_report(options)
     to_stderr = options.report == "-"
     request = request_of(options, command, started, installer_stdout=2 if to_stderr else None)
-    conclusion = install(request)
-    if conclusion.verdict.judged or conclusion.run.problem or conclusion.exit_code == ExitCode.INTERRUPTED:
-        print_text(conclusion, options, sys.stderr)
-    write_report(conclusion, options)
+    return finish(install(request), options, sys.stderr)
+
+
+def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> int:
+    """Print a verdict for people to *stream*, write the report asked for, and return the exit code."""
+    try:
+        if conclusion.exit_code == ExitCode.INTERRUPTED:
+            say(f"guard: {conclusion.run.problem or 'interrupted'}")
+        elif conclusion.run.installer is None or conclusion.verdict.judged or conclusion.run.problem:
+            print_text(conclusion, options, stream)
+        write_report(conclusion, options)
+    except GuardError as error:
+        return conclusion.exit_code or complain(error)
     return conclusion.exit_code
 
 
@@ -182,8 +197,8 @@ def set_option(options: Options, name: str, value: str, where: str) -> None:
     if name in CHOICES and value not in CHOICES[name]:
         raise UsageError(f"{value!r} is none of {', '.join(CHOICES[name])}", where=where)
     if name == "verbose":
-        if not value.isdigit():
-            raise UsageError(f"{value!r} is no number", where=where)
+        if not (value.isascii() and value.isdecimal() and len(value) < 3):
+            raise UsageError(f"{value!r} is no small number", where=where)
         options.verbose = int(value)
     elif name in ("offline", "quiet"):
         if value.lower() not in TRUE + FALSE:
@@ -216,28 +231,54 @@ def request_of(
 # ---------------------------------------------------------------- what is around us
 
 
+def keep_standard_descriptors() -> None:
+    """Open what is closed of stdin, stdout and stderr, so that no file of ours, or of pip's, comes to stand there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD_DESCRIPTOR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+def heed_signals() -> None:
+    """Let SIGTERM and SIGHUP end us as Ctrl-C does, with everything put away; `nohup` is respected."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            with suppress(ValueError):  # not in the main thread, which then belongs to somebody else
+                signal.signal(number, interrupt)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Raise what Ctrl-C raises."""
+    raise KeyboardInterrupt
+
+
 def surroundings(environ: Mapping[str, str]) -> Surroundings:
     """Return what a run takes from outside; nothing is looked up before it is needed."""
     from .session import Surroundings
 
-    def cache() -> Path:
-        import platformdirs
-
-        named = environ.get("INSTALLGUARD_CACHE_DIR")
-        return Path(named).absolute() if named else platformdirs.user_cache_path("installguard", appauthor=False)
-
     return Surroundings(
         environ=environ,
         cwd=working_directory(),
-        cache=cache,
+        cache=lambda: cache_directory(environ),
         user_config=lambda: place("user_config_path"),
         site_config=lambda: place("site_config_path"),
         clock=lambda: datetime.now(timezone.utc),
     )
 
 
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Return where the snapshot is kept; raise `UnjudgedError` where there is no place for it."""
+    named = environ.get("INSTALLGUARD_CACHE_DIR")
+    if named:
+        return Path(named).absolute()
+    found = place("user_cache_path")
+    if found is None:
+        raise UnjudgedError("there is no home directory to keep feeds in", now="set HOME or INSTALLGUARD_CACHE_DIR")
+    return found
+
+
 def place(kind: str) -> Path | None:
-    """Return one of the platform's configuration directories, `None` where there is no such place (no home)."""
+    """Return one of the platform's directories for us, `None` where there is no such place (no home)."""
     import platformdirs
 
     find: Callable[..., Path] = getattr(platformdirs, kind)
@@ -269,28 +310,41 @@ def print_text(conclusion: Conclusion, options: Options, stream: TextIO | None) 
     print_out(report(conclusion.verdict).rstrip("\n"), stream)
 
 
+def prepare_report(options: Options) -> None:
+    """See to it that `--report` can be written, and that no report of an earlier run is left if this one breaks off."""
+    if options.report in (None, "-"):
+        return
+    path = Path(options.report)
+    try:
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise UsageError("cannot be written: no such directory, or nothing but one", where=f"--report {path}")
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror or error}", where=f"--report {path}") from error
+
+
 def write_report(conclusion: Conclusion, options: Options) -> None:
     """Write the verdict to `--report`, if that was asked for."""
     if options.report is None:
         return
-    text = formatted(conclusion, options)
+    text = formatted(conclusion, options.format or "json")
     if options.report == "-":
         print_out(text.rstrip("\n"))
         return
     try:
-        Path(options.report).write_text(text, encoding="utf-8")
+        Path(options.report).write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror or error}", where=f"--report {options.report}") from error
 
 
-def formatted(conclusion: Conclusion, options: Options) -> str:
-    """Return a verdict in the format asked for; a report is JSON where none was."""
+def formatted(conclusion: Conclusion, format: str) -> str:
+    """Return a verdict in a format of `FORMATS`."""
     from .reporters.json import json_report
     from .reporters.text import text_report
 
-    if options.format == "text" and options.report is None:
-        return text_report(conclusion.run)(conclusion.verdict)
-    return json_report(conclusion.run)(conclusion.verdict)
+    report = text_report(conclusion.run) if format == "text" else json_report(conclusion.run)
+    return report(conclusion.verdict)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -311,21 +365,38 @@ def wants_colour(stream: TextIO | None) -> bool:
 
 
 def print_out(text: str, stream: TextIO | None = None) -> None:
-    """Print text with a line end; characters that the stream cannot show are replaced."""
-    target = sys.stdout if stream is None else stream
-    if target is None or not text:
+    """Print text with a line end, to stdout if nothing else is said; raise `UnjudgedError` where stdout is full."""
+    if text:
+        put(f"{text}\n", sys.stdout if stream is None else stream)
+
+
+def put(text: str, stream: TextIO | None) -> None:
+    """Write text, in which characters that the stream cannot show are replaced; a reader may have gone away."""
+    if stream is None:
         return
-    encoding = getattr(target, "encoding", None) or "utf-8"
-    target.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    target.flush()
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        silence(stream)
+    except OSError as error:
+        silence(stream)
+        if stream is not sys.stderr:  # of stderr's own trouble nobody can be told
+            raise UnjudgedError(f"cannot be written: {error.strerror or error}", where="stdout") from error
+
+
+def silence(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere, so that the interpreter does not fail on it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def say(line: str) -> None:
     """Print one line to stderr, if there still is one."""
-    try:
-        print_out(line, sys.stderr)
-    except (OSError, ValueError):
-        return
+    put(f"{line}\n", sys.stderr)
 
 
 def complain(error: GuardError) -> int:
@@ -333,10 +404,3 @@ def complain(error: GuardError) -> int:
     for line in str(error).splitlines():
         say(f"guard: error: {line}")
     return error.exit_code
-
-
-def hush() -> int:
-    """Keep the interpreter from complaining about a reader that went away."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    return 141

@@ -88,6 +88,8 @@ def conclude(request: Request, judge: Judge, outcome: PipOutcome) -> Conclusion:
     verdict = judge.verdict()
     problem = why_unjudged(outcome)
     stopped = problem is not None or stops(verdict, judge.policy)
+    if outcome.interrupted and not stopped:
+        problem = interruption(outcome)
     run = replace(
         describe_run(request, judge),
         target=target_of(outcome),
@@ -129,6 +131,13 @@ def why_unjudged(outcome: PipOutcome) -> str | None:
     if outcome.unseen:
         return "pip ran to its end without a resolution that guard saw: nothing of it was judged"
     return None
+
+
+def interruption(outcome: PipOutcome) -> str:
+    """Return what an interruption left behind."""
+    if outcome.installing:
+        return "interrupted while pip was installing: 'pip list' tells what is there"
+    return "interrupted before anything was installed"
 
 
 def target_of(outcome: PipOutcome) -> Target | None:

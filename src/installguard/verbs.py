@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from .cli import Options, formatted, is_terminal, print_out, print_text, write_report
+from .cli import Options, finish, formatted, is_terminal, prepare_report, print_out, put, say, write_report
 from .errors import ExitCode, UsageError
 from .session import Conclusion, Request, judge_releases, open_advisories, read_policy
 
 if TYPE_CHECKING:
-    from .model import SnapshotInfo
+    from packaging.utils import NormalizedName
+
+    from .feeds.update import UpdateResult
+    from .model import SnapshotInfo, SourceInfo
     from .policy import Policy
+
+ADVISORY_ID = re.compile(r"(CVE|GHSA|MAL|OSV|PYSEC)-", re.IGNORECASE)
+SHOWN = 10
+"""Unreadable records that `guard feed status` lists unless `-v` asks for all."""
 
 Verb = Callable[[Sequence[str], Options, Request], int]
 
@@ -39,6 +47,10 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError`."""
         raise UsageError(message, where=self.prog, now=f"see {self.prog} --help")
 
+    def print_help(self, file: object = None) -> None:
+        """Print the help, in whatever the terminal can show."""
+        print_out(self.format_help().rstrip("\n"))
+
 
 def parser(verb: str, description: str) -> Parser:
     """Return the parser of one verb's own arguments."""
@@ -50,18 +62,19 @@ def parser(verb: str, description: str) -> Parser:
 
 def check(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Judge exact releases and pinned requirement files."""
-    from .frontends.pins import parse_pin, read_requirements
+    from .frontends.pins import UNDERSTOOD, read_targets
 
     own = parser("check", "Judge exact releases; resolves nothing, runs nothing, installs nothing.")
     own.add_argument("releases", nargs="*", metavar="NAME==VERSION", help="a release; NAME===anything for odd versions")
     own.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="pinned requirements")
     given = own.parse_args(arguments)
     if not given.releases and not given.requirement:
-        raise UsageError("nothing to check", where="guard check", now="give NAME==VERSION, or -r FILE")
+        raise UsageError("nothing to check", where="guard check", now=UNDERSTOOD)
+    prepare_report(options)
     here = request.surroundings.cwd
-    pins = [parse_pin(text) for text in given.releases]
-    pins += [pin for file in given.requirement for pin in read_requirements(here / file)]
-    return report(judge_releases(request, tuple({str(pin.release): pin for pin in reversed(pins)}.values())), options)
+    return report(
+        judge_releases(request, read_targets(given.releases, [here / file for file in given.requirement])), options
+    )
 
 
 def audit(arguments: Sequence[str], options: Options, request: Request) -> int:
@@ -74,6 +87,7 @@ def audit(arguments: Sequence[str], options: Options, request: Request) -> int:
         "--path", action="append", default=[], metavar="DIR", help="a directory of installed distributions"
     )
     given = own.parse_args(arguments)
+    prepare_report(options)
     target = None
     if given.path:
         paths = tuple(request.surroundings.cwd / path for path in given.path)
@@ -86,18 +100,13 @@ def audit(arguments: Sequence[str], options: Options, request: Request) -> int:
 
 
 def report(conclusion: Conclusion, options: Options) -> int:
-    """Print a verdict to stdout, in the format asked for, and to `--report`."""
-    if options.format == "text":
-        print_text(conclusion, options, sys.stdout)
-    else:
-        print_out(formatted(conclusion, replace_report(options)).rstrip("\n"))
+    """Print a verdict to stdout, in the format asked for, and to `--report`; return the exit code."""
+    if options.format in (None, "text"):
+        return finish(conclusion, options, sys.stderr if options.report == "-" else sys.stdout)
+    if options.report != "-":
+        print_out(formatted(conclusion, options.format).rstrip("\n"))
     write_report(conclusion, options)
     return conclusion.exit_code
-
-
-def replace_report(options: Options) -> Options:
-    """Return the options as if no report had been asked for."""
-    return replace(options, report=None)
 
 
 # ---------------------------------------------------------------- explain
@@ -118,17 +127,21 @@ def explain(arguments: Sequence[str], options: Options, request: Request) -> int
     if "==" in what:
         conclusion = judge_releases(request, (parse_pin(what),))
         print_out(explain_release(conclusion.verdict, conclusion.run).rstrip("\n"))
-        return conclusion.exit_code
+        return ExitCode.OK
     with open_advisories(request, read_policy(request)) as snapshot:
         found = snapshot.record(what)
         if found:
             print_out(explain_advisory(found).rstrip("\n"))
             return ExitCode.OK
+        if ADVISORY_ID.match(what):
+            raise UsageError(
+                "no such advisory is in the snapshot", where=what, now="guard feed status tells how old it is"
+            )
         print_out(explain_project(what, snapshot.lookup([project_name(what)]), snapshot.info).rstrip("\n"))
     return ExitCode.OK
 
 
-def project_name(text: str) -> str:
+def project_name(text: str) -> NormalizedName:
     """Return a project's normalised name; raise `UsageError` for what cannot be one, nor an id that is known."""
     from packaging.utils import InvalidName, canonicalize_name
 
@@ -174,16 +187,32 @@ def feed_update(options: Options, request: Request) -> int:
     policy = read_policy(request)
     with Progress(sys.stderr, shown=is_terminal(sys.stderr) and not options.quiet) as progress:
         results = update(here.cache(), policy.feed.sources, now=here.clock(), progress=progress)
-    failed = [result for result in results if result.error is not None]
-    for result in results:
-        if result.error is not None:
-            print_out(
-                f"guard: error: feed {result.source.name}: {result.error}; the old snapshot stays in force", sys.stderr
-            )
-        elif not options.quiet:
-            state = f"{result.source.records:,} records" if result.changed else "nothing new"
-            print_out(f"feed {result.source.name}: {state}{unreadable(result.source.unreadable)}")
-    return ExitCode.UNJUDGED if failed else ExitCode.OK
+    fetched = [tell_update(result, quiet=options.quiet) for result in results]
+    return ExitCode.OK if all(fetched) else ExitCode.UNJUDGED
+
+
+def tell_update(result: UpdateResult, *, quiet: bool) -> bool:
+    """Print what came of one source; return whether it was fetched."""
+    from .feeds.update import Failed, Unchanged, Updated
+
+    match result:
+        case Failed(name=name, error=error):
+            say(f"guard: error: feed {name}: {error}")
+            return False
+        case Updated(source=source):
+            line = counted(source)
+        case Unchanged(source=source):
+            line = f"feed {source.name}: nothing new, {source.records:,} records"
+    if not quiet:
+        print_out(line)
+    return True
+
+
+def counted(source: SourceInfo) -> str:
+    """Return what a source holds now."""
+    of = f" as of {source.taken_at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if source.taken_at else ""
+    odd = f", {source.unreadable:,} unreadable ('guard feed status' lists them)" if source.unreadable else ""
+    return f"feed {source.name}: {source.records:,} records{of}{odd}"
 
 
 def feed_import(given: argparse.Namespace, options: Options, request: Request) -> int:
@@ -195,22 +224,15 @@ def feed_import(given: argparse.Namespace, options: Options, request: Request) -
         here.cwd / given.path, directory=here.cache(), name=given.source, malicious=given.malicious, now=here.clock()
     )
     if not options.quiet:
-        source = result.source
-        of = f" as of {source.taken_at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if source.taken_at else ""
-        print_out(f"feed {source.name}: {source.records:,} records{of}{unreadable(source.unreadable)}")
+        print_out(counted(result.source))
     return ExitCode.OK
-
-
-def unreadable(number: int) -> str:
-    """Return what to say of records that could not be read."""
-    return f", {number:,} unreadable (guard -v feed status names them)" if number else ""
 
 
 def feed_status(options: Options, request: Request) -> int:
     """Print what the snapshot holds, and how old it is."""
     import json
 
-    from .feeds.store import status, unreadable_records
+    from .feeds.store import status
     from .reporters.json import snapshot_data
     from .reporters.status import status_report
 
@@ -221,10 +243,22 @@ def feed_status(options: Options, request: Request) -> int:
         print_out(json.dumps(snapshot_data(info, here.clock()), indent=2))
     else:
         print_out(status_report(info, here.clock(), policy.feed.max_age).rstrip("\n"))
-        if options.verbose:
-            for record in unreadable_records(here.cache()):
-                print_out(f"  unreadable: {record.source}: {record.id}: {record.reason}")
+        if info.unreadable:
+            print_out("\n".join(list_unreadable(here.cache(), every=options.verbose > 0)))
     return feed_exit_code(info, policy, request)
+
+
+def list_unreadable(cache: Path, *, every: bool) -> Iterator[str]:
+    """Yield a line for each record that was kept out, or for the first few."""
+    from .feeds.store import unreadable_records
+    from .reporters.plain import plain
+
+    records = unreadable_records(cache)
+    shown = records if every else records[:SHOWN]
+    for record in shown:
+        yield plain(f"  unreadable: {record.source}: {record.name}: {record.reason}")
+    if len(records) > len(shown):
+        yield f"  and {len(records) - len(shown):,} more: guard -v feed status lists them all"
 
 
 def feed_exit_code(info: SnapshotInfo, policy: Policy, request: Request) -> int:
@@ -241,7 +275,8 @@ def feed_exit_code(info: SnapshotInfo, policy: Policy, request: Request) -> int:
 class Progress:
     """One line that shows how far a download is; on a terminal only."""
 
-    def __init__(self, stream: object, *, shown: bool) -> None:
+    def __init__(self, stream: TextIO | None, *, shown: bool) -> None:
+        self._stream = stream
         self._shown = shown
         self._drawn = False
 
@@ -250,8 +285,7 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            put("\r\x1b[K", self._stream)
 
     def __call__(self, source: str, done: int, total: int | None) -> None:
         """Draw the bar of one source: bytes done, and in all where that is known."""
@@ -259,10 +293,10 @@ class Progress:
             return
         self._drawn = True
         share = min(done / total, 1.0) if total else 0.0
-        bar = ("█" * round(share * 30)).ljust(30, "░") if total else ""
+        bar = f"{'#' * round(share * 30):-<30} " if total else ""
         of = f" of {total / 1e6:.1f}" if total else ""
-        sys.stderr.write(f"\rfeed {source} {bar} {done / 1e6:.1f}{of} MB\x1b[K")
-        sys.stderr.flush()
+        line = f"feed {source} {bar}{done / 1e6:.1f}{of} MB"
+        put(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K", self._stream)
 
 
 # ---------------------------------------------------------------- policy and waivers
@@ -271,7 +305,10 @@ class Progress:
 def policy(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Show, lint or begin the policy."""
     own = parser("policy", "The policy in force.")
-    own.add_argument("action", choices=("show", "lint", "init"))
+    actions = own.add_subparsers(dest="action", required=True, metavar="show|lint|init")
+    actions.add_parser("show", help="print the policy in force as TOML, each value with its origin", allow_abbrev=False)
+    actions.add_parser("lint", help="tell what is valid in it but probably not meant", allow_abbrev=False)
+    actions.add_parser("init", help="append a commented table of every key to pyproject.toml", allow_abbrev=False)
     match own.parse_args(arguments).action:
         case "show":
             from .config import show_policy
@@ -286,7 +323,7 @@ def policy(arguments: Sequence[str], options: Options, request: Request) -> int:
 
 def policy_lint(options: Options, request: Request) -> int:
     """Say what is wrong, or odd, in the policy in force."""
-    from .config import lint_policy
+    from .config.linting import lint_policy
 
     in_force = read_policy(request)
     lines = lint_policy(in_force, today=request.surroundings.clock().astimezone(timezone.utc).date())
@@ -299,7 +336,8 @@ def policy_lint(options: Options, request: Request) -> int:
 
 def policy_init(options: Options, request: Request) -> int:
     """Append a commented table of the defaults."""
-    from .config import init_policy
+
+    from .config.writing import init_policy
 
     path = writable_policy(request)
     init_policy(path)
@@ -310,7 +348,8 @@ def policy_init(options: Options, request: Request) -> int:
 
 def waive(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Accept one finding for one release, with a reason and an end."""
-    from .config import parse_expires, write_waiver
+    from .config import parse_expires
+    from .config.writing import write_waiver
 
     own = parser("waive", "Accept one finding: appends a waiver to the policy file in force.")
     own.add_argument("finding", metavar="FINDING", help="an advisory id or alias, or a finding code")
