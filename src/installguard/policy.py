@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta, timezone
 from itertools import groupby
+from operator import itemgetter
 from typing import Literal, TypeAlias
 
 from packaging.specifiers import SpecifierSet
@@ -249,7 +250,8 @@ def has_fix(advisory: Advisory, release: Release | None) -> bool:
     """Return whether *advisory* names a fixed version above *release* (any, where versions cannot be ordered)."""
     if release is None or isinstance(release.version, LegacyVersion):
         return bool(advisory.fixed)
-    return any(version > release.version for version in fixed_versions(advisory))
+    versions = (parse_version(raw) for raw in reversed(advisory.fixed))  # the highest first
+    return any(isinstance(version, Version) and version > release.version for version in versions)
 
 
 def fixed_versions(advisory: Advisory) -> frozenset[Version]:
@@ -308,9 +310,10 @@ def _of_waivers(evidence: Evidence, findings: Sequence[Finding], policy: Policy,
 
 def _sorted_once(rulings: Sequence[Ruling]) -> tuple[Ruling, ...]:
     """Return *rulings* in an order of their own, equal ones once."""
+    keyed = sorted((_order(ruling), place) for place, ruling in enumerate(rulings))
     ordered: list[Ruling] = []
-    for _, alike in groupby(sorted(rulings, key=_order), key=_order):
-        group = list(alike)
+    for _, alike in groupby(keyed, key=itemgetter(0)):
+        group = [rulings[place] for _, place in alike]
         ordered += group if len(group) == 1 else sorted(_distinct(group), key=repr)
     return tuple(ordered)
 
