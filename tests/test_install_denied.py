@@ -393,3 +393,16 @@ def test_a_local_tree_of_the_same_name_as_malware_is_only_warned_about(scene: Sc
 
     assert ran.code == 0, ran.text
     assert "warning[malicious]" in ran.err
+
+
+def test_the_fix_is_the_nearest_release_that_the_index_offers_and_the_feed_passes(scene: Scene) -> None:
+    evil_wheel(scene)
+    for version in ("0.7", "0.9", "0.95rc1", "2.0"):
+        make_wheel(scene.index.files, "evil", version)
+    make_wheel(scene.index.files, "outer", requires=["evil<2"])
+
+    ran = scene.environment.guard("install", "outer")
+
+    assert ran.code == 10, ran.text
+    assert "fix          guard install outer evil==0.9" in ran.err
+    assert "required by  outer 1.0 → evil<2" in ran.err

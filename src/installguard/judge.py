@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName
 from .checks import run_checks
 from .model import (
     Advisory,
+    AnyVersion,
     Artifact,
     DirectUrl,
     Distribution,
@@ -23,6 +24,7 @@ from .model import (
     SnapshotInfo,
     VcsCheckout,
     Verdict,
+    parse_version,
 )
 from .policy import Policy, rule
 
@@ -51,6 +53,7 @@ class Judge:
         self._known: dict[NormalizedName, tuple[Advisory, ...]] = {}
         self._distributions: dict[Key, Distribution] = {}
         self._built: set[Key] = set()
+        self._offered: dict[str, tuple[AnyVersion, ...]] = {}
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool:
         """Take note of *asked*, and return whether nothing known so far stops the installer."""
@@ -60,9 +63,23 @@ class Judge:
         self.seconds += time.perf_counter() - started
         return go
 
+    def unfixed(self) -> tuple[str, ...]:
+        """Return the denied projects of an index whose other versions are not known yet."""
+        denied = (ruling.finding.subject for ruling in self.verdict().rulings if ruling.level is Level.DENY)
+        names = {each.name for each in denied if each and each.name and isinstance(each.origin, Artifact)}
+        return tuple(sorted(names - self._offered.keys()))
+
+    def offer(self, versions: Mapping[str, Sequence[str]]) -> None:
+        """Take note of the versions that an index offers, by normalised project name."""
+        for name, offered in versions.items():
+            self._offered[name] = tuple(parse_version(version) for version in offered)
+
     def verdict(self) -> Verdict:
         """Return the verdict on everything asked about so far."""
-        distributions = tuple(self._distributions.values())
+        distributions = tuple(
+            replace(each, available=self._offered[each.name]) if each.name in self._offered else each
+            for each in self._distributions.values()
+        )
         evidence = Evidence(
             distributions=distributions,
             advisories=self._advisories_on(distributions),

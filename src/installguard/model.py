@@ -174,6 +174,8 @@ class Distribution:
     """Whether it was asked for by exact version or by hash."""
     contents: WheelContents | None = None
     """`None` where no wheel was seen (a source, a dry run)."""
+    available: tuple[AnyVersion, ...] = ()
+    """Versions of the project that its index offers, where the installer told; only fixes are looked for among them."""
 
     @property
     def label(self) -> str:

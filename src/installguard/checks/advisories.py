@@ -36,7 +36,7 @@ def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequen
 def _of_project(subject: Distribution, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Finding]:
     found = [finding for advisory in advisories for finding in _of_advisory(subject, advisory)]
     hits = [finding.advisory for finding in found if finding.advisory and finding.code in _HITS]
-    fix = _fix(subject.release, hits, advisories, policy) if hits and subject.release else None
+    fix = _fix(subject, hits, advisories, policy) if hits else None
     for finding in found:
         yield replace(finding, fix=fix.pin) if fix and _fixed_by(fix, finding) else finding
 
@@ -85,8 +85,11 @@ def _near_miss(subject: Distribution, advisory: Advisory) -> Iterator[Finding]:
     yield Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory)
 
 
-def _fix(release: Release, hits: Sequence[Advisory], known: Sequence[Advisory], policy: Policy) -> Release | None:
-    return nearest_fix(release, hits, known, leaving_unfixed=policy.vulnerabilities.no_fix < Level.DENY)
+def _fix(subject: Distribution, hits: Sequence[Advisory], known: Sequence[Advisory], policy: Policy) -> Release | None:
+    if subject.release is None:
+        return None
+    leaving = policy.vulnerabilities.no_fix < Level.DENY
+    return nearest_fix(subject.release, hits, known, leaving_unfixed=leaving, available=subject.available)
 
 
 def _fixed_by(fix: Release, finding: Finding) -> bool:

@@ -6,23 +6,29 @@ from collections.abc import Sequence
 
 from packaging.version import Version
 
-from ..model import Advisory, Release
+from ..model import Advisory, AnyVersion, Release
 from ..osv import Unaffected, affects
 from ..policy import fixed_versions, has_fix
 
 
 def nearest_fix(
-    release: Release, hits: Sequence[Advisory], advisories: Sequence[Advisory], *, leaving_unfixed: bool
+    release: Release,
+    hits: Sequence[Advisory],
+    advisories: Sequence[Advisory],
+    *,
+    leaving_unfixed: bool,
+    available: Sequence[AnyVersion] = (),
 ) -> Release | None:
     """Return the nearest release that no advisory of its project affects, `None` where none is known.
 
-    Only versions that some advisory calls fixed are known to exist: a vulnerable release is fixed by a higher one, a
-    malicious one by the version its record names, else by the nearest lower, else by a higher one. Where no release
-    passes everything and *leaving_unfixed* holds, vulnerabilities that no higher release fixes are left out of account.
+    The *available* versions are those that exist; where the index was not asked, only versions that some advisory calls
+    fixed are known to exist. A vulnerable release is fixed by a higher one, a malicious one by the version its record
+    names, else by the nearest lower, else by a higher one. Where no release passes everything and *leaving_unfixed*
+    holds, vulnerabilities that no higher release fixes are left out of account.
     """
     if not isinstance(release.version, Version):
         return None
-    candidates = _candidates(release.version, hits, advisories)
+    candidates = _candidates(release.version, hits, advisories, available)
     found = _first_unaffected(release, candidates, advisories)
     if found is None and leaving_unfixed:
         unfixed = [hit for hit in hits if hit.kind == "vulnerability" and not has_fix(hit, release)]
@@ -30,8 +36,12 @@ def nearest_fix(
     return found
 
 
-def _candidates(current: Version, hits: Sequence[Advisory], advisories: Sequence[Advisory]) -> list[Version]:
-    known = {version for advisory in advisories for version in fixed_versions(advisory)}
+def _candidates(
+    current: Version, hits: Sequence[Advisory], advisories: Sequence[Advisory], available: Sequence[AnyVersion]
+) -> list[Version]:
+    known = {version for version in available if isinstance(version, Version)}
+    known = {version for version in known if current.is_prerelease or not version.is_prerelease}
+    known = known or {version for advisory in advisories for version in fixed_versions(advisory)}
     higher = sorted(version for version in known if version > current)
     malicious = [hit for hit in hits if hit.kind == "malicious"]
     if malicious:

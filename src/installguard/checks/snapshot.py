@@ -33,13 +33,14 @@ def _judged_by(info: SnapshotInfo) -> str:
 
 def check_age(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Find sources that are older than `feed.max-age`, or that lie in the future."""
+    limit = policy.feed.max_age
     problems = [
         f"{name} {problem}"
         for name, taken_at in _times(evidence.snapshot)
-        if (problem := _staleness(taken_at, evidence.now, policy.feed.max_age)) is not None
+        if (problem := _staleness(taken_at, evidence.now, limit)) is not None
     ]
     if problems:
-        detail = f"the advisory snapshot is stale ({', '.join(problems)}): {UPDATE}"
+        detail = f"the advisory snapshot is stale ({', '.join(problems)}; limit {_hours(limit)}): {UPDATE}"
         yield Finding(code=Code.FEED_STALE, subject=None, detail=detail)
 
 
@@ -52,7 +53,7 @@ def _staleness(taken_at: datetime, now: datetime, limit: timedelta) -> str | Non
     if taken_at > now:
         return "lies in the future: check the clock"
     if now - taken_at > limit:
-        return f"is {_hours(now - taken_at)} old, limit {_hours(limit)}"
+        return f"is {_hours(now - taken_at)} old"
     return None
 
 

@@ -40,6 +40,14 @@ class Judge(Protocol):
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool: ...
 
+    def unfixed(self) -> Sequence[str]:
+        """Return the denied projects of which it would help to know other versions."""
+        ...
+
+    def offer(self, versions: Mapping[str, Sequence[str]]) -> None:
+        """Take note of the versions that an index offers, by project."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
@@ -168,9 +176,12 @@ class RunningPip:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no "go on"; it is told in one line
                 self._problem, go = f"internal error while judging: {error!r}", False
             self._stopped = self._stopped or not (go or "hello" in message)
-        return {"go": go}
+            want = list(self._judge.unfixed()) if self._judge is not None and not go and self._problem is None else []
+        return {"go": go, "want": want}
 
     def _answer(self, greeting: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+        if message.get("ask") == "versions" and self._judge is not None:
+            self._judge.offer(message["versions"])
         if self._stopped:
             return False
         if "hello" in message:

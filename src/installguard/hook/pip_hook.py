@@ -7,6 +7,7 @@ no policy and no feed: it describes what pip is about to use and goes on only wh
 Standard library only, Python 3.8 or newer, and a syntax that older interpreters can at least parse.
 """
 
+import contextlib
 import functools
 import hashlib
 import hmac
@@ -443,6 +444,8 @@ class Asker:
         self.children = 0
         self.resolutions = 0
         self.command: Optional[str] = None
+        self.finder: Any = None
+        """pip's `PackageFinder`, as soon as one is at work."""
 
     def ask(self, stage: str, items: List[Item]) -> None:
         """Describe *items* to guard; return where it says go, else raise `Stopped`."""
@@ -459,7 +462,16 @@ class Asker:
             sys.stderr.write("guard: the guard process is gone (%s); stopped, nothing was installed\n" % error)
             raise Stopped from error
         if answer.get("go") is not True:
+            self.tell_versions(answer.get("want") or [])
             raise Stopped
+
+    def tell_versions(self, projects: List[str]) -> None:
+        """Tell which other versions of denied projects the index offers, so that guard can name one that passes."""
+        if projects and self.finder is not None:
+            known = {project: offered(self.finder, project) for project in projects}
+            with contextlib.suppress(ChannelLostError):
+                self.channel.send({"ask": "versions", "role": None, "items": [], "versions": known})
+                self.channel.receive()
 
     def source(self, req: Any) -> None:
         """Ask before a source is fetched, unpacked or built, or a wheel once built from it is used."""
@@ -489,6 +501,15 @@ class Asker:
         """Ask whether to go on, where a child of ours may have been stopped meanwhile."""
         if self.children:
             self.ask("ping", [])
+
+
+def offered(finder: Any, project: str) -> List[str]:
+    """Return the versions of a project that pip's finder has found and would take, the yanked ones left out."""
+    try:
+        found = finder.find_all_candidates(project)
+        return sorted({str(candidate.version) for candidate in found if not candidate.link.is_yanked})
+    except Exception:  # noqa: BLE001 - this only helps to name a fix: the denial stands whatever happens here
+        return []
 
 
 def key(item: Item) -> str:
@@ -622,6 +643,7 @@ def install_seams(asker: Asker) -> None:
 def ask_before_source(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
     def prepare_linked_requirement(self: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
         asker.still_wanted()
+        asker.finder = getattr(self, "finder", None)
         if not req.link.is_wheel:
             asker.source(req)
         return original(self, req, *args, **kwargs)
@@ -880,7 +902,7 @@ def run(context: Item, directory: str) -> int:
 
 
 def prepare_pip(asker: Asker) -> None:
-    """Wrap what can be wrapped before pip knows its verb; raise `UnknownSeamError` where this is no pip that we know."""
+    """Wrap what can be wrapped before pip knows its verb; raise `UnknownSeamError` where that is not there."""
     try:
         eager_imports()
         guard_children(asker)
