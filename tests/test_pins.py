@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from installguard.errors import UsageError
@@ -63,6 +63,7 @@ def test_anything_else_is_refused_by_name(text: str) -> None:
     assert "NAME==VERSION" in str(error.value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_text_is_anything_but_a_release_or_refused(text: str) -> None:
     try:

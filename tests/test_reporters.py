@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from installguard.checks import run_checks
@@ -73,6 +73,7 @@ def lines_of(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
+@settings(deadline=None)
 @given(wild, wild, wild, st.booleans(), st.sampled_from([0, 40, 100]))
 def test_no_stranger_reaches_the_terminal(name: str, reason: str, id: str, verbose: bool, width: int) -> None:
     subject = Distribution(
@@ -88,6 +89,7 @@ def test_no_stranger_reaches_the_terminal(name: str, reason: str, id: str, verbo
     assert all(line.isprintable() for line in lines_of(report))
 
 
+@settings(deadline=None)
 @given(wild)
 def test_plain_text_is_printable_and_printable_text_stays(text: str) -> None:
     assert plain(text).isprintable()
@@ -205,6 +207,7 @@ def test_what_is_required_by_itself_through_its_build_ends_too() -> None:
     assert chain(own) == {"setuptools 1": ("setuptools",)}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.lists(st.integers(0, 6), max_size=3), st.booleans()), max_size=8))
 def test_every_chain_is_one_that_exists(rows: list[tuple[int, list[int], bool]]) -> None:
     given_ = [
@@ -321,6 +324,7 @@ def test_json_has_every_field_of_the_schema_in_order(verdict: Verdict) -> None:
     assert len(data["distributions"]) == data["counts"]["judged"]
 
 
+@settings(deadline=None)
 @given(wild, wild)
 def test_json_is_valid_ascii_whatever_strangers_write(name: str, reason: str) -> None:
     subject = Distribution(name=None, release=None, origin=DirectUrl(url=name, filename=name, kind="wheel"))

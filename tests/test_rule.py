@@ -91,6 +91,7 @@ def test_an_unknown_release_is_denied_by_the_strict_preset() -> None:
         (Severity.LOW, ["2.1"], VulnerabilityPolicy(), WARN),
         (Severity.NONE, ["2.1"], VulnerabilityPolicy(), ALLOW),
         (Severity.NONE, ["2.1"], VulnerabilityPolicy(deny=Severity.NONE), ALLOW),
+        (Severity.HIGH, ["2.1"], VulnerabilityPolicy(deny=Severity.NONE, warn=Severity.NONE), ALLOW),
         (Severity.LOW, ["2.1"], VulnerabilityPolicy(warn=Severity.HIGH), ALLOW),
         (Severity.LOW, ["2.1"], VulnerabilityPolicy(warn=None), ALLOW),
         (Severity.HIGH, ["2.1"], VulnerabilityPolicy(deny=Severity.HIGH), DENY),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from installguard.model import Code, Finding, Installed, Level, LocalTree, Severity
@@ -41,6 +41,9 @@ ADVISORIES = (
 )
 EVIDENCE = evidence(*SUBJECTS)
 OF_WAIVERS = (Code.WAIVER_EXPIRED, Code.WAIVER_UNUSED)
+
+SETTINGS = settings(deadline=None, max_examples=150)
+"""Without a deadline: on a busy machine a slow example is no fault."""
 
 levels = st.sampled_from(list(Level))
 severities = st.sampled_from([None, *Severity])
@@ -117,6 +120,7 @@ def tighten(policy: Policy, other: Policy) -> Policy:
     )
 
 
+@SETTINGS
 @given(st.lists(findings, max_size=8), policies, st.randoms(use_true_random=False))
 def test_the_order_of_findings_changes_nothing(found: list[Finding], policy: Policy, random: object) -> None:
     shuffled = [*found, *found[:2]]
@@ -124,6 +128,7 @@ def test_the_order_of_findings_changes_nothing(found: list[Finding], policy: Pol
     assert rule(EVIDENCE, shuffled, policy) == rule(EVIDENCE, found, policy)
 
 
+@SETTINGS
 @given(st.lists(findings, max_size=6), findings, policies)
 def test_another_finding_never_lowers_a_ruling(found: list[Finding], more: Finding, policy: Policy) -> None:
     before, after = rulings(found, policy), rulings([*found, more], policy)
@@ -133,12 +138,14 @@ def test_another_finding_never_lowers_a_ruling(found: list[Finding], more: Findi
     )
 
 
+@SETTINGS
 @given(st.lists(findings, max_size=6), policies, policies)
 def test_a_tighter_policy_never_lowers_a_ruling(found: list[Finding], policy: Policy, other: Policy) -> None:
     before, after = rulings(found, policy), rulings(found, tighten(policy, other))
     assert all(after[each].level >= before[each].level for each in before)
 
 
+@SETTINGS
 @given(st.lists(findings, max_size=6), policies, waivers)
 def test_a_waiver_changes_only_what_it_matches(found: list[Finding], policy: Policy, added: Waiver) -> None:
     before = rulings(found, policy)
@@ -151,6 +158,7 @@ def test_a_waiver_changes_only_what_it_matches(found: list[Finding], policy: Pol
             assert added.expires >= NOW.date()
 
 
+@SETTINGS
 @given(st.lists(findings, max_size=8), policies)
 def test_every_finding_is_ruled_exactly_once(found: list[Finding], policy: Policy) -> None:
     verdict = rule(EVIDENCE, found, policy)
@@ -159,6 +167,7 @@ def test_every_finding_is_ruled_exactly_once(found: list[Finding], policy: Polic
     assert set(told) == set(found)
 
 
+@SETTINGS
 @given(st.lists(findings, max_size=8), policies)
 def test_malware_is_let_through_only_by_a_waiver_of_its_exact_release(found: list[Finding], policy: Policy) -> None:
     policy = replace(policy, malicious=replace(policy.malicious, level=Level.DENY))

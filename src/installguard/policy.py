@@ -243,7 +243,8 @@ def _vulnerability_level(finding: Finding, policy: VulnerabilityPolicy) -> Level
 
 
 def _reaches(severity: Severity, threshold: Severity | None) -> bool:
-    return threshold is not None and severity is not Severity.NONE and severity >= threshold
+    """Return whether *severity* is at or above *threshold*; `none` never applies, on either side."""
+    return threshold is not None and Severity.NONE not in (severity, threshold) and severity >= threshold
 
 
 def has_fix(advisory: Advisory, release: Release | None) -> bool:
