@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import http.server
 import io
 import json
-import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import __version__
 from .errors import ExitCode, GuardError
+from .model import Level
 from .session import Request, read_policy
+
+if TYPE_CHECKING:
+    from .model import SourceInfo
+    from .policy import Policy
+
+Word: TypeAlias = Literal["ok", "warn", "fail"]
 
 MALWARE, HARMLESS = "installguard-test-malware", "installguard-test-harmless"
 PATIENCE = 120
@@ -33,7 +42,7 @@ PATIENCE = 120
 class Line:
     """One thing that was looked at."""
 
-    word: Literal["ok", "warn", "fail"]
+    word: Word
     what: str
     said: str
 
@@ -44,169 +53,244 @@ class Line:
 def examine(request: Request) -> Iterator[Line]:
     """Yield a line for each thing looked at; the self-test last."""
     yield Line(word="ok", what="guard", said=f"{__version__} on Python {'.'.join(map(str, sys.version_info[:3]))}")
-    python, *lines = look_at_target(request)
-    yield from lines
-    yield look_at_policy(request)
-    yield from look_at_feed(request)
-    if isinstance(python, str):
-        yield from self_test(python, request.surroundings.environ)
+    python = yield from look_at_target(request)
+    policy = yield from look_at_policy(request)
+    if policy is not None:
+        yield from look_at_feed(request, policy)
+    if python is not None and policy is not None:
+        yield from self_test(python, own_policy(request), request.surroundings.environ)
+    else:
+        yield Line(word="fail", what="self-test", said="not run: mend what failed above first")
 
 
-def look_at_target(request: Request) -> Iterator[str | Line | None]:
-    """Yield the target's path, or `None`, and then a line for interpreter and pip."""
+# ---------------------------------------------------------------- the target
+
+
+def look_at_target(request: Request) -> Generator[Line, None, str | None]:
+    """Yield a line for the interpreter, for its pip and for uv; return the interpreter, `None` where there is none."""
     from .frontends.installed import read_environment
     from .frontends.target import find_interpreter, site_directories
 
+    environ = request.surroundings.environ
     try:
-        python = find_interpreter(request.python, request.surroundings.environ)
+        python = find_interpreter(request.python, environ)
         target, paths = site_directories(python)
+        distributions = read_environment(paths)
     except GuardError as error:
-        yield None
         yield Line(word="fail", what="target", said=str(error))
-        return
-    yield python
+        return None
     yield Line(word="ok", what="target", said=f"{python}, Python {target.version}, environment {target.environment}")
-    here = {each.name: each.label for each in read_environment(paths) if each.name}
-    if "pip" not in here:
-        yield Line(word="warn", what="pip", said="the target has none of its own; guard's pip serves it")
-        return
-    yield compare_with_pip(python, here)
+    yield look_at_pip(python, {str(each.name): each.label for each in distributions if each.name}, environ)
+    if (uv := shutil.which("uv", path=environ.get("PATH"))) is not None:
+        yield Line(word="warn", what="uv", said=f"{uv} is not guarded by this version: use 'guard install'")
+    return python
 
 
-def compare_with_pip(python: str, read: Mapping[str, str]) -> Line:
-    """Return whether pip itself lists the same distributions that guard reads from disk."""
-    listed = installed_by_pip(python)
+def look_at_pip(python: str, read: Mapping[str, str], environ: Mapping[str, str]) -> Line:
+    """Return which pip serves the target, and whether it lists the same distributions that guard reads from disk."""
+    from .frontends.pip import own_pip_root
+
+    if "pip" not in read and (root := own_pip_root()) is None:
+        return Line(word="fail", what="pip", said="neither the target has one nor guard: install pip beside guard")
+    if "pip" not in read:
+        return Line(word="ok", what="pip", said=f"the target has none; guard's own serves it, from {root}")
+    listed = installed_by_pip(python, environ)
     if listed is None:
-        return Line(word="warn", what="pip", said=f"{read['pip']}; it could not be asked what is installed")
-    unseen = sorted(set(listed) - set(read))
-    if unseen:
-        return Line(
-            word="warn",
-            what="pip",
-            said=f"{read['pip']} also lists {', '.join(unseen)}, which guard audit does not read",
-        )
-    return Line(
-        word="ok", what="pip", said=f"{read['pip']}, which lists the distributions that guard reads ({len(read)})"
-    )
+        return Line(word="fail", what="pip", said=f"{read['pip']}: it fails when asked what is installed ('pip list')")
+    if unseen := sorted(set(listed) - set(read)):
+        others = f"{', '.join(unseen)}, which guard audit does not read"
+        return Line(word="warn", what="pip", said=f"{read['pip']} also lists {others}")
+    return Line(word="ok", what="pip", said=f"{read['pip']}; it lists what guard reads ({len(read)} distributions)")
 
 
-def installed_by_pip(python: str) -> tuple[str, ...] | None:
-    """Return the projects that the target's pip says are installed, or `None` where it cannot say."""
+ASK_PIP = """
+import json, sys
+import pip_api
+sys.stdout.write(json.dumps(list(pip_api.installed_distributions())))
+"""
+
+
+def installed_by_pip(python: str, environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the projects that the target's pip says are installed, or `None` where it cannot say.
+
+    pip-api runs in a process and an empty directory of its own: it starts pip when it is imported, by `-m`, which
+    would run a `pip.py` that lies in the current directory, and it is told by the environment which pip to ask.
+    """
     from packaging.utils import canonicalize_name
 
-    os.environ["PIPAPI_PYTHON_LOCATION"] = python  # the way in which pip-api is told which pip to ask
+    asking = {**environ, "PIPAPI_PYTHON_LOCATION": python}
     try:
-        import pip_api
-
-        return tuple(canonicalize_name(name) for name in pip_api.installed_distributions())
-    except (pip_api.exceptions.Error, subprocess.SubprocessError, OSError, ValueError):
+        with tempfile.TemporaryDirectory(prefix="installguard-doctor-") as directory:
+            done = subprocess.run(  # noqa: S603 - guard's own interpreter
+                [sys.executable, "-c", ASK_PIP],
+                env=asking,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=True,
+            )
+        return tuple(canonicalize_name(name) for name in json.loads(done.stdout))
+    except (subprocess.SubprocessError, OSError, ValueError):
         return None
-    finally:
-        del os.environ["PIPAPI_PYTHON_LOCATION"]
 
 
-def look_at_policy(request: Request) -> Line:
-    """Return which policy is in force."""
+# ---------------------------------------------------------------- policy and feed
+
+
+def look_at_policy(request: Request) -> Generator[Line, None, Policy | None]:
+    """Yield which policy is in force, or each mistake in it; return it where it is valid."""
     try:
         policy = read_policy(request)
     except GuardError as error:
-        return Line(word="fail", what="policy", said=str(error).replace("\n", "; "))
+        for line in str(error).splitlines():
+            yield Line(word="fail", what="policy", said=line)
+        return None
     said = f"{', '.join(policy.files) or 'the defaults (no policy file)'}, preset {policy.preset}"
-    return Line(word="ok", what="policy", said=said)
+    yield Line(word="ok", what="policy", said=said)
+    return policy
 
 
-def look_at_feed(request: Request) -> Iterator[Line]:
-    """Yield how old each source is."""
-    from .feeds.store import status
-    from .reporters.status import age
+def own_policy(request: Request) -> Path | None:
+    """Return the policy file in force, but for the system-wide one, which holds in any case."""
+    from .config import find_policy_files
 
     here = request.surroundings
+    files = find_policy_files(
+        here.cwd, explicit=request.policy, user_config_dir=here.user_config(), site_config_dir=here.site_config()
+    )
+    return files.own.path if files.own is not None else None
+
+
+def look_at_feed(request: Request, policy: Policy) -> Iterator[Line]:
+    """Yield how old each source is; what the policy denies is a failure, since then nothing can be installed."""
+    from .feeds.store import status
+
+    here = request.surroundings
+    missing = word_of(policy.feed.missing)
     try:
-        policy = read_policy(request)
         info = status(here.cache(), policy.feed.sources)
     except GuardError as error:
-        yield Line(word="fail", what="feed", said=str(error).replace("\n", "; "))
+        yield Line(word="fail", what="feed", said=str(error))
         return
     if info.problem is not None:
-        yield Line(word="warn", what="feed", said=f"{info.problem}: run 'guard feed update'")
+        yield Line(word=missing, what="feed", said=info.problem)
     for name in info.missing:
-        yield Line(
-            word="warn",
-            what="feed",
-            said=f"no snapshot of {name}, the built-in baseline serves: run 'guard feed update'",
-        )
+        said = f"no snapshot of {name}, the built-in baseline serves: run 'guard feed update'"
+        yield Line(word=missing, what="feed", said=said)
     for source in info.sources:
-        if source.taken_at is None:
-            continue
-        stale = here.clock() - source.taken_at > policy.feed.max_age
-        said = f"{source.name}: {source.records:,} records, {age(source.taken_at, here.clock())}"
-        yield Line(
-            word="warn" if stale else "ok", what="feed", said=f"{said}{': run guard feed update' if stale else ''}"
-        )
+        if source.taken_at is not None:
+            yield look_at_source(source, source.taken_at, here.clock(), policy)
+
+
+def look_at_source(source: SourceInfo, taken_at: datetime, now: datetime, policy: Policy) -> Line:
+    """Return how old a source is."""
+    from .reporters.status import age
+
+    fresh = timedelta(0) <= now - taken_at <= policy.feed.max_age
+    remedy = "" if fresh else ": run 'guard feed update'"
+    said = f"{source.name}, {source.records:,} records, {age(taken_at, now)}{remedy}"
+    return Line(word="ok" if fresh else word_of(policy.feed.stale), what="feed", said=said)
+
+
+def word_of(level: Level) -> Word:
+    """Return how a finding of this level is told here."""
+    return "fail" if level is Level.DENY else "warn"
 
 
 # ---------------------------------------------------------------- the self-test
 
 
-def self_test(python: str, environ: Mapping[str, str]) -> Iterator[Line]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What came of one installation of the self-test."""
+
+    code: int
+    said: str
+    """What guard said last."""
+    written: bool
+    """Whether anything was installed."""
+
+
+def self_test(python: str, policy: Path | None, environ: Mapping[str, str]) -> Iterator[Line]:
     """Yield what came of installing the test malware, which must be denied unrun, and of a harmless release."""
-    with tempfile.TemporaryDirectory(prefix="installguard-doctor-") as name:
-        directory = Path(name)
-        marker = directory / "it-ran"
-        with serve(releases(marker)) as url:
-            for kind in ("sdist", "wheel"):
-                yield try_malware(python, environ, url, directory, marker, kind)
-            yield try_harmless(python, environ, url, directory)
+    try:
+        with tempfile.TemporaryDirectory(prefix="installguard-doctor-") as name:
+            directory = Path(name)
+            marker = directory / "it-ran"
+            with serve(releases(marker)) as url:
+                guard = [sys.executable, "-m", "installguard", "--python", python]
+                guard += ["--policy", str(policy)] if policy is not None else []
+                attempt = functools.partial(install, guard, environ, url, directory)
+                yield told_of_malware("sdist", attempt("sdist", MALWARE, "--no-binary", ":all:"), marker)
+                yield told_of_malware("wheel", attempt("wheel", MALWARE, "--only-binary", ":all:"), marker)
+                yield told_of_harmless(attempt("harmless", HARMLESS))
+    except OSError as error:
+        yield Line(word="fail", what="self-test", said=f"cannot be run: {error.strerror or error}")
 
 
-def try_malware(python: str, environ: Mapping[str, str], url: str, directory: Path, marker: Path, kind: str) -> Line:
+def told_of_malware(kind: str, attempt: Attempt, marker: Path) -> Line:
     """Return whether the test malware, as an sdist or a wheel, was denied with nothing run and nothing written."""
-    only = ("--no-binary", ":all:") if kind == "sdist" else ("--only-binary", ":all:")
-    code, said = install(python, environ, url, directory, f"{MALWARE}==1.0", kind, *only)
-    written = (directory / kind).exists() and any((directory / kind).iterdir())
     what = f"the test malware ({kind})"
     if marker.exists():
         return Line(word="fail", what="self-test", said=f"{what} was run: you are not guarded here")
-    if written:
+    if attempt.written:
         return Line(word="fail", what="self-test", said=f"{what} was written to disk: you are not guarded here")
-    if code != ExitCode.DENIED:
-        return Line(word="fail", what="self-test", said=f"{what} ended in {code} instead of 10: {said}")
+    if attempt.code != ExitCode.DENIED:
+        said = f"{what} ended in {attempt.code} instead of {ExitCode.DENIED:d}: {attempt.said}"
+        return Line(word="fail", what="self-test", said=said)
     return Line(word="ok", what="self-test", said=f"{what} was denied; none of it ran, nothing was written")
 
 
-def try_harmless(python: str, environ: Mapping[str, str], url: str, directory: Path) -> Line:
-    """Return whether a harmless release still installs."""
-    code, said = install(python, environ, url, directory, f"{HARMLESS}==1.0", "harmless")
-    if code == ExitCode.OK and (directory / "harmless" / "installguard_test_harmless.py").is_file():
+def told_of_harmless(attempt: Attempt) -> Line:
+    """Return whether a harmless release still installs, or what the policy has against it."""
+    if attempt.code == ExitCode.OK and attempt.written:
         return Line(word="ok", what="self-test", said="a harmless release was installed")
-    return Line(word="fail", what="self-test", said=f"a harmless release was not installed ({code}): {said}")
+    by_policy = attempt.code in (ExitCode.DENIED, ExitCode.WARNED) or "error[feed-" in attempt.said
+    if by_policy and not attempt.written:
+        said = f"a harmless release is not let in by your policy: {attempt.said}"
+        return Line(word="warn", what="self-test", said=said)
+    said = f"a harmless release was not installed ({attempt.code}): {attempt.said}"
+    return Line(word="fail", what="self-test", said=said)
 
 
 def install(
-    python: str, environ: Mapping[str, str], url: str, directory: Path, requirement: str, target: str, *more: str
-) -> tuple[int, str]:
-    """Run guard as a user would, into a throwaway directory; return its exit code and the last thing it said."""
-    guard = [sys.executable, "-m", "installguard", "--python", python, "install", "--isolated", "--no-cache-dir"]
-    where = ["--no-deps", "--index-url", url, "--disable-pip-version-check", "--target", str(directory / target)]
+    guard: Sequence[str], environ: Mapping[str, str], url: str, directory: Path, target: str, name: str, *more: str
+) -> Attempt:
+    """Run guard as a user would, into a throwaway directory."""
+    pip = ["install", "--isolated", "--no-cache-dir", "--no-deps", "--index-url", url, "--disable-pip-version-check"]
+    into = directory / target
     plain = {name: value for name, value in environ.items() if not name.startswith("INSTALLGUARD_")}
-    if "INSTALLGUARD_CACHE_DIR" in environ:
-        plain["INSTALLGUARD_CACHE_DIR"] = environ["INSTALLGUARD_CACHE_DIR"]
-    plain["NO_PROXY"] = plain["no_proxy"] = "127.0.0.1"
+    plain.update({name: environ[name] for name in ("INSTALLGUARD_CACHE_DIR",) if name in environ})
+    plain.update(NO_PROXY="127.0.0.1", no_proxy="127.0.0.1", NO_COLOR="1", COLUMNS="1000")
     try:
         done = subprocess.run(  # noqa: S603 - guard itself
-            [*guard, *where, *more, requirement],
+            [*guard, *pip, "--target", str(into), *more, f"{name}==1.0"],
             env=plain,
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=PATIENCE,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return -1, f"it took more than {PATIENCE} s"
-    return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
+        return Attempt(code=-1, said=f"it took more than {PATIENCE} s", written=holds(into))
+    return Attempt(code=done.returncode, said=reason(done.stderr), written=holds(into))
+
+
+def holds(directory: Path) -> bool:
+    """Tell whether there is anything in a directory."""
+    return directory.is_dir() and any(directory.iterdir())
+
+
+def reason(stderr: str) -> str:
+    """Return the first error that guard told, else the last line of what was said."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("error", "guard: error"))]
+    return (errors or lines[-1:] or ["it said nothing"])[0]
 
 
 def releases(marker: Path) -> dict[str, bytes]:
