@@ -510,6 +510,8 @@ def merge(advisories: Iterable[Advisory]) -> tuple[Advisory, ...]:
 
 
 def _merge_project(advisories: Sequence[Advisory]) -> list[Advisory]:
+    if _apart(advisories):
+        return sorted(advisories, key=_told_order)
     in_force = [advisory for advisory in advisories if advisory.withdrawn is None]
     taken = {record_id for advisory in in_force for record_id in advisory.ids}
     withdrawn = [
@@ -518,7 +520,17 @@ def _merge_project(advisories: Sequence[Advisory]) -> list[Advisory]:
         if not any(record_id in taken for advisory in group for record_id in advisory.ids)
     ]
     merged = [one for group in (*_linked(in_force), *withdrawn) for one in _unite_group(group)]
-    return sorted(merged, key=lambda advisory: (_id_rank(advisory.id), advisory.kind, advisory.withdrawn is not None))
+    return sorted(merged, key=_told_order)
+
+
+def _apart(advisories: Iterable[Advisory]) -> bool:
+    """Whether no two share an id, which is so for nearly all."""
+    ids = [record_id for advisory in advisories for record_id in advisory.ids]
+    return len(set(ids)) == len(ids)
+
+
+def _told_order(advisory: Advisory) -> tuple[str, str, bool]:
+    return (advisory.id, advisory.kind, advisory.withdrawn is not None)
 
 
 def _linked(advisories: Sequence[Advisory]) -> list[list[Advisory]]:

@@ -197,10 +197,15 @@ def _fetch(url: str, known: SourceState | None, file: IO[bytes], limits: _Limits
     except httpx.TimeoutException as error:
         raise FeedError("the server did not answer in time", where=where, now="the snapshot stays as it was") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ImportError, UnicodeError, ValueError) as error:
-        what = " ".join(str(error).split()) or type(error).__name__
+        what = _printable(str(error)) or type(error).__name__
         raise FeedError(f"cannot be fetched: {what}", where=where, now="the snapshot stays as it was") from error
     except OSError as error:
         raise FeedError(f"cannot be stored: {error.strerror or error}", where=where) from error
+
+
+def _printable(text: str) -> str:
+    """The text on one line, with nothing in it that steers a terminal: a server has a say in it."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def _client(url: str, bounds: Bounds) -> httpx.Client:
@@ -266,7 +271,8 @@ def _receive(response: httpx.Response, file: IO[bytes], limits: _Limits, tell: _
     """Write the body to *file*, within the bounds of size and speed; raises `FeedError`."""
     bounds, where = limits.bounds, redacted(str(response.url))
     if response.status_code != 200:
-        raise FeedError(f"the server answered {response.status_code}", where=where, now="is the URL an OSV export?")
+        now = "try again later" if response.status_code >= 500 else "is the URL an OSV export?"
+        raise FeedError(f"the server answered {response.status_code}", where=where, now=now)
     if response.headers.get("content-encoding", "identity") != "identity":
         raise FeedError("the server answered in an encoding that was not asked for", where=where)
     length = response.headers.get("content-length", "")
