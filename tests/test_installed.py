@@ -113,6 +113,8 @@ def broken_by(kind: str, directory: Path) -> None:
             metadata.write_text("Name: foo\n\nVersion: 1\n", encoding="utf-8")
         case "bad name":
             metadata.write_text("Name: ../foo\nVersion: 1\n", encoding="utf-8")
+        case "odd letters":
+            metadata.write_text("Name: \u212aivy\nVersion: 1\n", encoding="utf-8")
         case "bytes":
             metadata.write_bytes(bytes(range(128, 256)) * 10)
         case "a directory":
@@ -124,7 +126,8 @@ def broken_by(kind: str, directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["missing", "empty", "no version", "bad name", "bytes", "a directory", "a pipe", "a loop of links"]
+    "kind",
+    ["missing", "empty", "no version", "bad name", "odd letters", "bytes", "a directory", "a pipe", "a loop of links"],
 )
 def test_broken_metadata_is_an_unknown_release_and_never_left_out(tmp_path: Path, kind: str) -> None:
     if kind == "a pipe" and not hasattr(os, "mkfifo"):

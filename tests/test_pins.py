@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -134,6 +135,8 @@ def test_a_file_of_pins_is_read_as_pip_reads_it(tmp_path: Path, text: str, expec
         ("flask=3.0", "not a requirement"),
         ("?", "not a requirement"),
         ("--unheard-of", "not pinned"),
+        ("flask==3.0 -e .", "does not belong"),
+        ("flask==3.0 -r more.txt", "does not belong"),
         ("-r https://example.org/requirements.txt", "not a local file"),
         ("--requirement=https://example.org/requirements.txt", "not a local file"),
         ("-rhttps://example.org/requirements.txt", "not a local file"),
@@ -145,6 +148,23 @@ def test_what_is_not_pinned_or_not_understood_is_named_with_file_and_line(tmp_pa
         read(tmp_path, f"# pins\ndjango==5.0 \\\n  --hash=sha256:{'a' * 64}\n{line}\n")
     assert said in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / 'requirements.txt'}:4: ")
+
+
+LINES = st.lists(
+    st.text(st.sampled_from("ab=<>!~*.,;#@[]()'\"+-_1 :/\\\t$${}%\0é\u2028") | st.characters(), max_size=20), max_size=3
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(LINES)
+def test_no_file_is_anything_but_read_or_refused(lines: list[str]) -> None:
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "requirements.txt"
+        file.write_text("\n".join(lines), encoding="utf-8", errors="replace", newline="")
+        try:
+            assert all(each.release is not None for each in read_requirements(file))
+        except UsageError as error:
+            assert error.where is not None
 
 
 def test_nested_files_are_followed_next_to_the_one_that_names_them(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ def check_advisories(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Match every distribution with the advisories of its project."""
     known = by_project(evidence.advisories)
     for subject in subjects(evidence):
-        if subject.name is not None and (advisories := known.get(subject.name)):
+        name = subject.release.name if subject.release is not None else subject.name
+        if name is not None and (advisories := known.get(name)):
             yield from _of_project(subject, advisories, policy)
 
 

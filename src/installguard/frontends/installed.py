@@ -18,7 +18,7 @@ from ..model import Distribution, Installed, Release, parse_version
 
 _METADATA_LIMIT = 1024 * 1024
 """Bytes of a metadata file that are read at most; the header stands at its beginning."""
-_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?\Z", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 _REQUIRED = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*[^;]*(?:;\s*(.*))?\Z", re.DOTALL)
 _KINDS = (".dist-info", ".egg-info", ".egg", ".egg-link")
 

@@ -209,6 +209,16 @@ def _parsed(lines: Sequence[_Line]) -> Sequence[tuple[_Line, str]]:
         return [(line, _read_by_pip_api(file, line)) for line in lines]
 
 
+_OF_A_REQUIREMENT = ("--hash", "--config-setting", "--config-settings", "--global-option", "--install-option")
+"""Options that a requirement may carry; they do not change which release it pins."""
+
+
+def _refuse_options(line: _Line) -> None:
+    for option in re.findall(r"\s(--?[A-Za-z][\w-]*)", line.text):
+        if option not in _OF_A_REQUIREMENT:
+            raise UsageError(f"{option!r} does not belong to a pinned release", where=line.where, now=UNDERSTOOD)
+
+
 def _refuse_paths(line: _Line) -> None:
     """Refuse URLs and paths: pip-api would take the version that a wheel's file name says for a pin."""
     requirement = _requirement(line)
@@ -220,6 +230,7 @@ def _refuse_paths(line: _Line) -> None:
 
 def _read_by_pip_api(file: Path, line: _Line) -> str:
     """Return the requirement of *line* as pip-api reads it from *file*, which is written for it."""
+    _refuse_options(line)
     _refuse_paths(line)
     file.write_text(f"{_requirement(line)}\n", encoding="utf-8")
     try:
