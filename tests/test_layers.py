@@ -31,6 +31,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 
 HEAVY = {"httpx", "pip_api", "sqlite3", "cvss", "platformdirs", "tomllib", "tomli", "rich", "pip", "importlib.metadata"}
+STANDARD_LIBRARY = {*sys.stdlib_module_names, "tomllib"}
+"""Of the newest Python: `tomllib` came with 3.11."""
 HOOK = "hook/pip_hook.py"
 LAYERED = [module for module in MODULES if module.relative_to(SOURCE).as_posix() != HOOK]
 
@@ -82,7 +84,7 @@ def known_parts() -> set[str]:
 def outside(module: Path, *, at_top: bool = False) -> set[str]:
     """Return what *module* imports from outside of the package and the standard library."""
     names = {name.partition(".")[0] for name in imports(module, at_top=at_top)}
-    return names - set(sys.stdlib_module_names) - {"installguard"}
+    return names - STANDARD_LIBRARY - {"installguard"}
 
 
 def name_of(module: Path) -> str:
