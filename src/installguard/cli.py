@@ -139,7 +139,9 @@ def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> i
     try:
         if conclusion.exit_code == ExitCode.INTERRUPTED:
             say(f"guard: {conclusion.run.problem or 'interrupted'}")
-        elif conclusion.run.installer is None or conclusion.verdict.judged or conclusion.run.problem:
+        elif conclusion.run.problem and not conclusion.verdict.judged:
+            say(f"guard: error: {conclusion.run.problem}")
+        elif conclusion.run.installer is None or conclusion.verdict.judged:
             print_text(conclusion, options, stream)
         write_report(conclusion, options)
     except GuardError as error:

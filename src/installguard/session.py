@@ -65,29 +65,33 @@ class Conclusion:
 
 def install(request: Request) -> Conclusion:
     """Run pip as typed, and let it go on only with what was judged."""
-    with start_pip(request) as pip, open_judge(request) as judge:
-        pip.answer_with(judge)
-        return conclude(request, judge, pip.wait())
-
-
-@contextmanager
-def start_pip(request: Request) -> Iterator[RunningPip]:
-    """Start the target's pip, or guard's own on behalf of a target that has none."""
-    from .frontends.pip import RunningPip, own_pip_root
     from .frontends.target import find_interpreter
 
     python = find_interpreter(request.python, request.surroundings.environ)
-    with RunningPip(python, request.command, own_pip=own_pip_root, stdout=request.installer_stdout) as pip:
-        yield pip
+    with start_pip(request, python) as pip, open_judge(request) as judge:
+        pip.answer_with(judge)
+        return conclude(request, judge, python, pip.wait())
 
 
-def conclude(request: Request, judge: Judge, outcome: PipOutcome) -> Conclusion:
+@contextmanager
+def start_pip(request: Request, python: str) -> Iterator[RunningPip]:
+    """Start the target's pip, which imports itself while everything else here gets ready."""
+    from .frontends.launch import Launch
+
+    with Launch(python, request.command, stdout=request.installer_stdout) as launch:
+        from .frontends.pip import RunningPip
+
+        with RunningPip(launch) as pip:
+            yield pip
+
+
+def conclude(request: Request, judge: Judge, python: str, outcome: PipOutcome) -> Conclusion:
     """Return what a run of pip comes to."""
     from .judge import stops
 
     verdict = judge.verdict()
-    problem = why_unjudged(outcome)
-    stopped = problem is not None or stops(verdict, judge.policy)
+    problem = why_unjudged(outcome, python)
+    stopped = problem is not None or (bool(verdict.evidence.distributions) and stops(verdict, judge.policy))
     if outcome.interrupted and not stopped:
         problem = interruption(outcome)
     run = replace(
@@ -104,8 +108,11 @@ def conclude(request: Request, judge: Judge, outcome: PipOutcome) -> Conclusion:
 
 
 def pip_exit_code(verdict: Verdict, policy: Policy, outcome: PipOutcome, problem: str | None) -> int:
-    """Return guard's exit code after pip: a denial before all, pip's own where it ran to its end."""
-    ruled = ruled_exit_code(verdict, policy)
+    """Return guard's exit code after pip: a denial before all, pip's own where it ran to its end.
+
+    Where pip never asked, as for `pip list`, there is nothing to rule on, whatever is said of the feed.
+    """
+    ruled = ruled_exit_code(verdict, policy) if verdict.evidence.distributions else ExitCode.OK
     if ruled is ExitCode.DENIED:
         return ruled
     if outcome.interrupted:
@@ -115,7 +122,7 @@ def pip_exit_code(verdict: Verdict, policy: Policy, outcome: PipOutcome, problem
     return ruled or outcome.exit_code
 
 
-def why_unjudged(outcome: PipOutcome) -> str | None:
+def why_unjudged(outcome: PipOutcome, python: str) -> str | None:
     """Return why there is no verdict on what pip did or would have done, if there is none."""
     if outcome.problem is not None:
         return outcome.problem
@@ -125,7 +132,8 @@ def why_unjudged(outcome: PipOutcome) -> str | None:
     if outcome.interrupted:
         return None
     if outcome.greeting is None:
-        return "the target interpreter did not start the hook: see its own message above"
+        what = f"{python} ended with {outcome.exit_code} before guard's hook ran in it"
+        return f"{what}: it takes a Python 3.8 or newer that works (name one with --python)"
     if outcome.greeting.pip is None:
         return f"{outcome.greeting.python} has no pip, and guard has none of its own to lend: install pip there"
     if outcome.unseen:
