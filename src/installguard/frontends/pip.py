@@ -1,17 +1,11 @@
-"""Runs the target's own pip under the hook, and hands its questions on as distributions.
-
-Nothing heavy is imported here, so that pip starts before policy and snapshot are opened.
-"""
+"""Answers the questions of a pip that runs under the hook, and tells how it ended."""
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,9 +15,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from installguard.errors import GuardError, UnjudgedError
-from installguard.hook import pip_hook
-from installguard.hook.channel import ChannelServer
+from installguard.errors import GuardError
+
+from .launch import Launch
+from .pip_items import parse_item
 
 if TYPE_CHECKING:
     from installguard.model import Distribution
@@ -84,25 +79,18 @@ def own_pip_root() -> str | None:
     """Return the directory that holds guard's own pip, or `None` where it has none."""
     spec = find_spec("pip")
     places = spec.submodule_search_locations if spec else None
-    return os.path.dirname(os.path.abspath(places[0])) if places else None  # noqa: PTH100,PTH120 - off the hot path's imports
+    return str(Path(places[0]).absolute().parent) if places else None
 
 
 class RunningPip:
-    """A pip process under the hook; a context manager that leaves neither process nor file behind."""
+    """A pip under the hook, once somebody is there to answer it."""
 
-    def __init__(
-        self,
-        python: str,
-        argv: Sequence[str],
-        *,
-        own_pip: Callable[[], str | None] = own_pip_root,
-        stdout: int | None = None,
-    ) -> None:
+    def __init__(self, launch: Launch, *, own_pip: Callable[[], str | None] = own_pip_root) -> None:
+        self._launch = launch
         self._own_pip = own_pip
         self._judge: Judge | None = None
         self._judge_ready = threading.Event()
         self._lock = threading.Lock()
-        self._pids: dict[int, None] = {}
         self._greeting: Greeting | None = None
         self._refusal: str | None = None
         self._problem: str | None = None
@@ -110,24 +98,13 @@ class RunningPip:
         self._unseen = False
         self._installing = False
         self._signals = Interruptions(self._signal_all)
-        self._directory = make_private_directory()
-        self._server = ChannelServer(self._respond)
-        self._start = functools.partial(start, python, argv=argv, stdout=stdout)
-        try:
-            self._process = self._start(self._write_launcher(pip_root=None))
-        except BaseException:
-            self._clean_up()
-            raise
 
     def __enter__(self) -> RunningPip:
         self._signals.__enter__()
+        self._launch.server.answer(self._respond)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._clean_up()
         self._signals.__exit__(kind, error, tb)
 
     def answer_with(self, judge: Judge) -> None:
@@ -137,11 +114,11 @@ class RunningPip:
 
     def wait(self) -> PipOutcome:
         """Return how pip ended; where the target has none, guard's own serves it."""
-        code = wait_for(self._process)
+        code = wait_for(self._launch.process)
         if self._greeting is not None and self._greeting.pip is None and (root := self._own_pip()):
-            self._process = self._start(self._write_launcher(pip_root=root))
-            code = wait_for(self._process)
-        self._server.close()
+            self._launch.start_again(pip_root=root)
+            code = wait_for(self._launch.process)
+        self._launch.server.close()
         return PipOutcome(
             exit_code=code if code >= 0 else 128 - code,
             greeting=self._greeting,
@@ -151,21 +128,6 @@ class RunningPip:
             installing=self._installing,
             interrupted=self._signals.received,
         )
-
-    def _write_launcher(self, *, pip_root: str | None) -> str:
-        host, port = self._server.address
-        context = {
-            "host": host,
-            "port": port,
-            "token": self._server.token,
-            "role": "install",
-            "parent": None,
-            "pip_root": pip_root,
-        }
-        launcher = self._directory / "guarded_pip.py"
-        hook = os.path.abspath(pip_hook.__file__)  # noqa: PTH100 - a plain string for the launcher
-        launcher.write_text(pip_hook.launcher_text(hook, context), encoding="utf-8")
-        return str(launcher)
 
     def _respond(self, greeting: Mapping[str, Any], message: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._lock:
@@ -199,14 +161,11 @@ class RunningPip:
             prefix=str(message["prefix"]),
             pip=message["pip"],
         )
-        self._pids[greeting.pid] = None
         if message["role"] == "install":
             self._greeting = greeting
         return greeting.pip is not None
 
     def _judge_stage(self, message: Mapping[str, Any]) -> bool:
-        from .pip_items import parse_item
-
         stage = message["ask"]
         if stage == "unseen":
             self._unseen = True
@@ -219,33 +178,9 @@ class RunningPip:
         return go
 
     def _signal_all(self, number: int) -> None:
-        for pid in (*self._pids, self._process.pid):
+        for pid in {*self._launch.server.pids, self._launch.process.pid}:
             with suppress(OSError):
                 os.kill(pid, number)
-
-    def _clean_up(self) -> None:
-        self._server.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def make_private_directory() -> Path:
-    """Return a new directory that only this user can read."""
-    try:
-        return Path(tempfile.mkdtemp(prefix="installguard-"))
-    except OSError as error:
-        raise UnjudgedError(
-            f"no temporary directory can be made: {error.strerror or error}", now="free some space or set TMPDIR"
-        ) from error
-
-
-def start(python: str, launcher: str, *, argv: Sequence[str], stdout: int | None) -> subprocess.Popen[bytes]:
-    """Start the target interpreter on the launcher, with our own terminal, environment and directory."""
-    try:
-        return subprocess.Popen([python, launcher, *argv], stdout=stdout)  # noqa: S603 - the user's own interpreter
-    except OSError as error:
-        raise UnjudgedError(
-            f"cannot be started: {error.strerror or error}", where=python, now="name an interpreter with --python"
-        ) from error
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> int:

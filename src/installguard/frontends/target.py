@@ -1,20 +1,18 @@
-"""Finds the interpreter that is meant, and tells of its environment without running it twice."""
+"""Finds the interpreter that is meant, and tells of its environment without running what is installed there."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from installguard.errors import UnjudgedError, UsageError
 
+TYPE_CHECKING = False  # pip waits until this is imported
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from installguard.model import Target
 
 
@@ -28,33 +26,35 @@ def find_interpreter(named: str | None, environ: Mapping[str, str]) -> str:
         return _named(named, environ)
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if environ.get(variable):
-            return _of_environment(Path(environ[variable]), f"{variable}={environ[variable]}")
-    if sys.prefix != sys.base_prefix and find_spec("pip") is not None:
+            return _of_environment(environ[variable], f"{variable}={environ[variable]}")
+    if sys.prefix != sys.base_prefix and _pip_is_beside_us():
         return sys.executable
     return _on_path(environ)
 
 
+def _pip_is_beside_us() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pip") is not None
+
+
 def _named(named: str, environ: Mapping[str, str]) -> str:
-    path = Path(named)
-    if path.is_dir():
-        return _of_environment(path, named)
-    if path.is_file():
-        return str(path.absolute())
+    if os.path.isdir(named):
+        return _of_environment(named, named)
+    if os.path.isfile(named):
+        return os.path.abspath(named)
     found = shutil.which(named, path=environ.get("PATH"))
     if found is None:
         raise UsageError("no such interpreter", where=f"--python {named}", now="give a path, or a command on PATH")
     return found
 
 
-def _of_environment(prefix: Path, where: str) -> str:
-    candidates = (
-        (prefix / "Scripts" / "python.exe", prefix / "python.exe")
-        if os.name == "nt"
-        else (prefix / "bin" / "python", prefix / "bin" / "python3")
-    )
-    for candidate in candidates:
-        if candidate.is_file():
-            return str(candidate.absolute())
+def _of_environment(prefix: str, where: str) -> str:
+    windows, posix = (("Scripts", "python.exe"), ("python.exe",)), (("bin", "python"), ("bin", "python3"))
+    for place in windows if os.name == "nt" else posix:
+        candidate = os.path.join(os.path.abspath(prefix), *place)
+        if os.path.isfile(candidate):
+            return candidate
     raise UsageError("there is no Python interpreter in this environment", where=where, now="name one with --python")
 
 
@@ -71,6 +71,10 @@ def site_directories(python: str) -> tuple[Target, tuple[Path, ...]]:
 
     Runs `python -I` once: isolated, without site's start-up code, so that nothing installed there runs.
     """
+    import json
+    import subprocess
+    from pathlib import Path
+
     from installguard.model import Target
 
     try:

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import hmac
 import os
-import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
-from .pip_hook import PROTOCOL, Channel, ChannelLostError, proof
+from .pip_hook import PROTOCOL, Channel, ChannelLostError, proof, same
+
+TYPE_CHECKING = False  # as in the hook: this is imported before pip is started
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Message = Mapping[str, Any]
+    Respond = Callable[[Message, Message], Message]
+    """From a hook's greeting and its question to the answer."""
 
 HANDSHAKE_SECONDS = 10.0
-
-Message = Mapping[str, Any]
-Respond = Callable[[Message, Message], Message]
-"""From a hook's greeting and its question to the answer."""
 
 
 class ChannelServer:
     """Listens on loopback; every hook of one run speaks to it over a connection of its own."""
 
-    def __init__(self, respond: Respond) -> None:
-        self._respond = respond
-        self.token = secrets.token_hex(32)
+    def __init__(self) -> None:
+        self.token = os.urandom(32).hex()
         self._listener = listen()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self.pids: set[int] = set()
+        """The processes that are connected at this moment, as they named themselves."""
+
+    def answer(self, respond: Respond) -> None:
+        """Begin to answer; who connected before has been waiting."""
+        self._respond = respond
         threading.Thread(target=self._accept, name="guard-channel", daemon=True).start()
 
     @property
@@ -62,17 +68,26 @@ class ChannelServer:
     def _serve(self, connection: socket.socket) -> None:
         try:
             channel = self._shake_hands(connection)
-            greeting = channel.receive()
-            message = greeting
-            while True:
-                channel.send(dict(self._respond(greeting, message)))
-                message = channel.receive()
+            self._answer_all(channel, channel.receive())
         except (ChannelLostError, OSError):
             pass  # a hook that ended, or somebody who is none; what was not asked is not allowed
         finally:
             with self._lock:
                 self._connections.discard(connection)
             connection.close()
+
+    def _answer_all(self, channel: Channel, greeting: Message) -> None:
+        pid = int(greeting.get("pid", 0))
+        if pid <= 0:
+            raise ChannelLostError("a greeting without a process")
+        self.pids.add(pid)
+        try:
+            message = greeting
+            while True:
+                channel.send(dict(self._respond(greeting, message)))
+                message = channel.receive()
+        finally:
+            self.pids.discard(pid)
 
     def _shake_hands(self, connection: socket.socket) -> Channel:
         connection.settimeout(HANDSHAKE_SECONDS)
@@ -82,7 +97,7 @@ class ChannelServer:
             raise ChannelLostError("another protocol")
         nonce = os.urandom(16).hex()
         channel.send({"nonce": nonce, "proof": proof(self.token, "guard", str(opening.get("nonce")))})
-        if not hmac.compare_digest(str(channel.receive().get("proof")), proof(self.token, "hook", nonce)):
+        if not same(str(channel.receive().get("proof")), proof(self.token, "hook", nonce)):
             raise ChannelLostError("a wrong token")
         connection.settimeout(None)
         return channel

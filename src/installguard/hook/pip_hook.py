@@ -4,22 +4,26 @@ The target interpreter runs this file by way of a launcher that guard writes (se
 target's own pip, wraps the seams through which every release has to pass, and hands over to pip's own main. It knows
 no policy and no feed: it describes what pip is about to use and goes on only when guard says so.
 
-Standard library only, Python 3.8 or newer, and a syntax that older interpreters can at least parse.
+Standard library only, Python 3.8 or newer. What is not needed to start is imported where it is used, since guard
+imports this file too, for its end of the channel, before it starts pip.
 """
 
-import contextlib
+from __future__ import annotations
+
 import functools
-import hashlib
-import hmac
 import json
 import os
 import re
-import runpy
 import socket
 import struct
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
-from urllib.parse import urlsplit, urlunsplit
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+    Item = Dict[str, Any]
 
 PROTOCOL = 1
 UNJUDGED = 12
@@ -35,15 +39,14 @@ HARMLESS = frozenset(
     )
 )
 
-Item = Dict[str, Any]
-
 # ------------------------------------------------------------------ the launcher
 
 
 LAUNCHER = """\
 import sys
 if sys.version_info < (3, 8):
-    sys.stderr.write("guard: this interpreter is Python %d.%d; the hook needs 3.8 or newer\\n" % sys.version_info[:2])
+    if {child!r}:  # else guard tells
+        sys.stderr.write("guard: error: %s is too old, guard needs Python 3.8\\n" % sys.executable)
     sys.exit(12)
 import os
 _here = os.path.dirname(os.path.abspath(__file__))
@@ -59,7 +62,8 @@ _hook.main({context!r}, _here)
 
 def launcher_text(hook: str, context: Item) -> str:
     """Return the script that starts the hook at path *hook* with *context* (address, token, role, pip_root, parent)."""
-    return LAUNCHER.format(hook=hook, context=json.dumps(context, sort_keys=True))
+    child = bool(context.get("child"))
+    return LAUNCHER.format(hook=hook, child=child, context=json.dumps(context, sort_keys=True))
 
 
 # ------------------------------------------------------------------ the channel
@@ -116,7 +120,17 @@ class Channel:
 
 def proof(token: str, side: str, nonce: str) -> str:
     """Return what shows that *side* (`guard` or `hook`) knows the token, for a nonce of the other side."""
+    import hashlib
+    import hmac
+
     return hmac.new(token.encode(), (side + ":" + nonce).encode(), hashlib.sha256).hexdigest()
+
+
+def same(said: str, expected: str) -> bool:
+    """Tell whether two proofs are equal, in a time that does not tell where they differ."""
+    import hmac
+
+    return hmac.compare_digest(said.encode("utf-8", "replace"), expected.encode())
 
 
 def connect(context: Item) -> Channel:
@@ -130,7 +144,7 @@ def connect(context: Item) -> Channel:
     nonce = os.urandom(16).hex()
     channel.send({"protocol": PROTOCOL, "nonce": nonce})
     answer = channel.receive()
-    if not hmac.compare_digest(str(answer.get("proof")), proof(context["token"], "guard", nonce)):
+    if not same(str(answer.get("proof")), proof(context["token"], "guard", nonce)):
         raise ChannelLostError("something else answers at guard's address")
     channel.send({"proof": proof(context["token"], "hook", str(answer.get("nonce")))})
     connection.settimeout(None)
@@ -155,6 +169,8 @@ def redact(url: str) -> str:
     """Return *url* without credentials and fragment."""
     if "://" not in url:
         return url
+    from urllib.parse import urlsplit, urlunsplit
+
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
@@ -194,6 +210,8 @@ def link_hashes(link: Any) -> Dict[str, str]:
 
 def file_sha256(path: str) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -249,6 +267,8 @@ def describe(req: Any, source: Any = None) -> Item:
 
 def vcs_url(url: str) -> str:
     """Return a VCS URL without credentials and fragment; the `git@` of ssh stays, being no secret."""
+    from urllib.parse import urlsplit, urlunsplit
+
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     netloc = user.partition(":")[0] + at + host if parts.scheme.endswith("ssh") else host
@@ -283,8 +303,8 @@ def describe_installed(dist: Any) -> Item:
 # ------------------------------------------------------------------ looking into wheels and trees
 
 
-STARTUP_NAME = re.compile(r"\A(.*\.pth|.*\.start|(site|user)customize(\..*)?)\Z")
-SITE_DIRECTORY = re.compile(r"\A([^/]+\.data/(purelib|platlib)/)?([^/]+)(/.*)?\Z")
+STARTUP_NAME = r"\A(.*\.pth|.*\.start|(site|user)customize(\..*)?)\Z"
+SITE_DIRECTORY = r"\A([^/]+\.data/(purelib|platlib)/)?([^/]+)(/.*)?\Z"
 
 
 def look_into_wheel(path: str) -> List[str]:
@@ -331,11 +351,11 @@ def runs_at_start(archive: Any, name: str) -> bool:
         base = data.group(1).rpartition("/")[2] or data.group(1).split("/")[-2]
         inside = ""
     else:
-        place = SITE_DIRECTORY.match(name)
+        place = re.match(SITE_DIRECTORY, name)
         if place is None:
             return False
         base, inside = place.group(3), place.group(4) or ""
-    if not STARTUP_NAME.match(base):
+    if not re.match(STARTUP_NAME, base):
         return False
     if base.endswith((".pth", ".start")):
         return not inside and (base.endswith(".start") or pth_has_code(archive, name))
@@ -469,7 +489,7 @@ class Asker:
         """Tell which other versions of denied projects the index offers, so that guard can name one that passes."""
         if projects and self.finder is not None:
             known = {project: offered(self.finder, project) for project in projects}
-            with contextlib.suppress(ChannelLostError):
+            with suppress(ChannelLostError):
                 self.channel.send({"ask": "versions", "role": None, "items": [], "versions": known})
                 self.channel.receive()
 
@@ -570,7 +590,7 @@ def runnable_hook(asker: Asker) -> str:
     import pip
 
     asker.children += 1
-    context = dict(asker.context)
+    context = dict(asker.context, child=True)
     context["pip_root"] = os.path.dirname(os.path.dirname(os.path.abspath(pip.__file__)))
     if asker.command is not None:
         context["role"] = "build"
@@ -845,7 +865,9 @@ def redirect_pip(root: str) -> None:
 def eager_imports() -> None:
     """Load what the hook may need later: newer pips forbid imports once they install."""
     import configparser  # noqa: F401
+    import hashlib  # noqa: F401
     import inspect  # noqa: F401
+    import urllib.parse  # noqa: F401
     import zipfile  # noqa: F401
     import zlib  # noqa: F401
 
@@ -914,4 +936,6 @@ def prepare_pip(asker: Asker) -> None:
 def hand_over() -> None:
     """Run pip's own main as `python -m pip` does."""
     sys.path.insert(0, "")  # which pip's __main__ removes, as it does under `-m`
+    import runpy
+
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
