@@ -77,6 +77,12 @@ def test_another_release_of_a_malicious_project_is_named_as_such() -> None:
     assert codes(given) == ["malicious-project"]
 
 
+def test_a_malware_record_that_was_withdrawn_says_nothing_of_its_project() -> None:
+    withdrawn = replace(malware("litellm", "1.82.8"), withdrawn=NOW)
+    known = distribution("litellm", "1.82.8"), distribution("litellm", "1.82.6")
+    assert codes(evidence(*known, advisories=[withdrawn])) == []
+
+
 def test_a_release_of_unknown_version_is_malicious_only_where_every_release_is() -> None:
     unknown = distribution("evil", None)
     everything = replace(malware("evil"), affected=advisory("evil", introduced="0").affected)
@@ -147,12 +153,13 @@ def vulnerable(id: str, *fixed: str, introduced: str = "0") -> Sequence[object]:
         ("1.0", [("0", ["1.5"]), ("1.4", ["1.7"])], "web==1.7"),
         ("1.0", [("0", ["1.5"]), ("0.1", ["1.2"])], "web==1.5"),
         ("1.0", [("0", ["2.0rc1"]), ("0", ["2.1"])], "web==2.1"),
+        ("1.0", [("0", ["2.0rc1", "2.1"])], "web==2.1"),
         ("1.0", [("0", ["2.0rc1"])], "web==2.0rc1"),
         ("1.0", [("0", [])], None),
         ("2009-zeta", [("0", ["1.5"])], None),
     ],
-    ids=["the fixed one", "not one that another affects", "the highest needed", "rather no pre-release", "only one",
-         "none is fixed", "no order"],
+    ids=["the fixed one", "not one that another affects", "the highest needed", "not a pre-release",
+         "rather no pre-release", "only a pre-release", "none is fixed", "no order"],
 )  # fmt: skip
 def test_the_fix_is_the_nearest_higher_release_that_nothing_affects(
     current: str, ranges: list[tuple[str, list[str]]], fix: str | None
@@ -191,12 +198,20 @@ def test_no_fix_is_offered_that_a_policy_denying_unfixed_ones_would_deny() -> No
     ("records", "fix"),
     [
         ([malware("evil", "1.0", fixed=["1.1"])], "evil==1.1"),
+        ([malware("evil", "1.0", fixed=["1.1"]), advisory("evil", id="G", introduced="0", fixed=["0.9"])], "evil==1.1"),
         ([malware("evil", "1.0", "1.1", fixed=["1.1"])], None),
         ([malware("evil", "1.0"), advisory("evil", id="GHSA-1", introduced="0", fixed=["0.9"])], "evil==0.9"),
         ([malware("evil", "1.0"), advisory("evil", id="GHSA-1", introduced="0", fixed=["1.2"])], "evil==1.2"),
         ([malware("evil", "1.0")], None),
     ],
-    ids=["its own", "its own is malicious too", "the nearest lower", "the higher", "not known"],
+    ids=[
+        "its own",
+        "its own before a lower",
+        "its own is malicious too",
+        "the nearest lower",
+        "the higher",
+        "not known",
+    ],
 )
 def test_malware_is_fixed_by_a_release_that_the_data_knows(records: list[object], fix: str | None) -> None:
     given = Evidence(

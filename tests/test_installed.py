@@ -138,6 +138,17 @@ def test_broken_metadata_is_an_unknown_release_and_never_left_out(tmp_path: Path
     assert [each.code for each in run_checks(evidence(distribution), Policy())] == [Code.UNKNOWN_RELEASE]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_somebody_holds_open_neither_hangs_nor_breaks_the_reading(tmp_path: Path) -> None:
+    directory = install(tmp_path, "foo", "1.0")
+    broken_by("a pipe", directory)
+    held = os.open(directory / "METADATA", os.O_RDWR)
+    try:
+        assert only(tmp_path).release is None
+    finally:
+        os.close(held)
+
+
 def test_a_leftover_without_a_name_is_listed_too(tmp_path: Path) -> None:
     (tmp_path / "~ip-24.0.dist-info").mkdir()
     distribution = only(tmp_path)

@@ -104,6 +104,7 @@ def test_an_unknown_release_is_denied_by_the_strict_preset() -> None:
         (Severity.CRITICAL, [], VulnerabilityPolicy(deny=Severity.LOW, no_fix=DENY), DENY),
         (Severity.CRITICAL, [], VulnerabilityPolicy(deny=Severity.LOW, no_fix=ALLOW), ALLOW),
         (Severity.LOW, [], VulnerabilityPolicy(no_fix=DENY), WARN),
+        (Severity.CRITICAL, ["2.0"], VulnerabilityPolicy(deny=Severity.LOW), WARN),
         (Severity.CRITICAL, ["1.9"], VulnerabilityPolicy(deny=Severity.LOW), WARN),
         (Severity.CRITICAL, ["1.9", "2.1"], VulnerabilityPolicy(deny=Severity.LOW), DENY),
     ],
@@ -128,7 +129,9 @@ def test_a_vulnerability_is_judged_by_its_severity_and_by_whether_it_is_fixed(
     ids=["index", "installed", "installed from a tree", "local", "vcs", "build requirement"],
 )
 def test_a_private_release_with_the_name_of_malware_is_warned_of_at_most(subject: Distribution, level: Level) -> None:
-    assert level_of(finding(Code.MALICIOUS, subject, advisory=malware("evil", "1.0")), Policy()) is level
+    policy = Policy(malicious=MaliciousPolicy(level=DENY, other_versions=DENY))
+    for code in (Code.MALICIOUS, Code.MALICIOUS_PROJECT):
+        assert level_of(finding(code, subject, advisory=malware("evil", "1.0")), policy) is level
 
 
 def test_vulnerabilities_of_private_releases_are_judged_like_any_other() -> None:
@@ -252,6 +255,7 @@ def test_a_waiver_past_its_date_no_longer_applies_and_is_said_to_have_expired() 
         (waiver("vulnerable", "flask", ">=3"), ["vulnerable", "waiver-unused"]),
         (waiver("GHSA-2", "django"), ["vulnerable"]),
         (waiver("vulnerable", "flask"), ["vulnerable"]),
+        (waiver("vulnerable", "flask", expires=TODAY), ["vulnerable"]),
         (waiver("GHSA-2", "django", expires=TODAY - timedelta(days=1)), ["vulnerable"]),
         (waiver("GHSA-2", "flask", expires=TODAY - timedelta(days=1)), ["vulnerable", "waiver-expired"]),
     ],

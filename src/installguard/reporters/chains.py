@@ -23,7 +23,7 @@ def chains(distributions: Sequence[Distribution]) -> Mapping[NormalizedName, Cha
                 if child not in found:
                     found[child] = (*found[name], child)
                     reached.append(child)
-        layer = sorted(reached)
+        layer = reached
     return found
 
 
