@@ -128,7 +128,7 @@ DEEP = b'{"id": "X", "affected": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
     ("content", "reason"),
     [
         (b"\xff\xfe{}", "is not UTF-8 (byte 0)"),
-        (b'{"id": "X",}', "is not JSON (line 1, column 12)"),
+        (b'{"id" "X"}', "is not JSON (line 1, column 7)"),
         (b"", "is not JSON (line 1, column 1)"),
         (DEEP, "is nested too deeply"),
         (b'{"id": ' + b"9" * 5000 + b"}", None),

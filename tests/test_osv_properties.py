@@ -258,3 +258,10 @@ def test_a_record_nested_beyond_reason_is_refused() -> None:
     data["affected"][0]["ranges"] = deep
     with pytest.raises(RecordError, match=r"^affected\[0\]\.ranges\[0\] is no object$"):
         parse(data)
+
+
+@SETTINGS
+@given(st.lists(st.text(st.sampled_from('1.\n\0\x1fa"'), max_size=5), max_size=4))
+def test_listed_versions_come_back_from_a_row_as_they_were(versions: list[str]) -> None:
+    advisory = parse(record(versions=versions))
+    assert decode([(advisory.project, "osv", encode(advisory))], frozenset()) == [advisory]

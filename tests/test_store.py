@@ -417,7 +417,7 @@ def test_a_full_disk_is_one_error_and_the_old_snapshot_serves(store: Path) -> No
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
         try:
-            write("osv", 60000, "x" * 500)
+            write("osv", 6000, "x" * 6000)
         except FeedError as error:
             print("writing", flush=True)
             sys.exit(str(error))

@@ -21,7 +21,7 @@ def encode(advisory: Advisory) -> str:
         advisory.id,
         advisory.aliases,
         advisory.kind == "malicious",
-        sorted(affected.versions),
+        _joined(affected.versions),
         [[text for event in events for text in (event.kind, event.version)] for events in affected.ranges],
         advisory.severity,
         advisory.score,
@@ -32,7 +32,16 @@ def encode(advisory: Advisory) -> str:
         _written(advisory.withdrawn),
         advisory.url,
     ]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return _write(values)
+
+
+_write = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+
+
+def _joined(versions: frozenset[str]) -> str | list[str]:
+    """The versions as one text, which is read twice as fast as a list; a list where one holds the separator."""
+    ordered = sorted(versions)
+    return "\n".join(ordered) if ordered and not any("\n" in version for version in ordered) else ordered
 
 
 def decode(rows: Iterable[tuple[str, str, str]], malicious: frozenset[str]) -> list[Advisory]:
@@ -57,7 +66,7 @@ def _advisory(
     advisory_id: str,
     aliases: list[str],
     malware: bool,
-    versions: list[str],
+    versions: str | list[str],
     ranges: list[list[str]],
     severity: int | None,
     score: float | None,
@@ -75,14 +84,17 @@ def _advisory(
         tuple(aliases),
         kind,
         project,
-        Affects(versions=frozenset(versions), ranges=tuple(map(_events, ranges))),
+        Affects(
+            versions=frozenset(versions.split("\n") if isinstance(versions, str) else versions),
+            ranges=tuple(map(_events, ranges)),
+        ),
         None if severity is None else _SEVERITIES[severity],
         score,
         tuple(fixed),
         summary,
-        _read(published),
-        _read(modified),
-        _read(withdrawn),
+        published and datetime.fromisoformat(published),
+        modified and datetime.fromisoformat(modified),
+        withdrawn and datetime.fromisoformat(withdrawn),
         url,
         feed,
     )
@@ -111,7 +123,3 @@ def _event(kind: Literal["introduced", "fixed", "last_affected", "limit"], versi
 
 def _written(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-def _read(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

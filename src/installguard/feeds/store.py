@@ -36,9 +36,7 @@ APPLICATION_ID: Final = 0x69677561
 _REPAIR: Final = "run 'guard feed update' to rebuild it"
 _AT_ONCE: Final = 500
 """Names in one query; SQLite before 3.32 takes at most 999 parameters."""
-_BY_PROJECT: Final = (
-    "SELECT a.project, s.name, a.payload FROM advisories a JOIN sources s ON s.number = a.source WHERE a.project IN"
-)
+_BY_PROJECT: Final = "SELECT project, source, payload FROM advisories WHERE project IN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +108,9 @@ class Snapshot:
             some = names[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
             rows += self._rows(f"{_BY_PROJECT} ({marks})", *some)
+        feeds: dict[int, str] = dict(self._rows("SELECT number, name FROM sources") if rows else [])
         try:
-            return decode(rows, self._malicious)
+            return decode([(project, feeds[source], payload) for project, source, payload in rows], self._malicious)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged("a row cannot be read") from error
 
@@ -256,7 +255,6 @@ def _verify_header(connection: sqlite3.Connection) -> None:
     try:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         schema = connection.execute("PRAGMA user_version").fetchone()[0]
-        connection.execute("PRAGMA mmap_size = 268435456")
     except sqlite3.Error as error:
         raise StateError(f"the snapshot is damaged: {error}") from error
     if (application, schema) != (APPLICATION_ID, SCHEMA):
