@@ -294,6 +294,14 @@ def test_several_advisories_of_a_release_are_lifted_by_their_code() -> None:
     assert (lift(found) or "").startswith("guard waive vulnerable web==1.0 ")
 
 
+def test_without_a_version_a_malicious_project_is_lifted_by_code_and_malware_not_at_all() -> None:
+    unknown, known = distribution("evil", None), malware("evil", "1.0")
+    assert (lift([finding(Code.MALICIOUS_PROJECT, unknown, advisory=known)]) or "").startswith(
+        "guard waive malicious-project evil "
+    )
+    assert lift([finding(Code.MALICIOUS, unknown, advisory=known)]) is None
+
+
 def test_what_has_no_name_cannot_be_waived() -> None:
     unknown = Distribution(name=None, release=None, origin=VcsCheckout(url="git+https://example.org/x"))
     assert lift([finding(Code.UNKNOWN_RELEASE, unknown)]) is None

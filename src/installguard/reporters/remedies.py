@@ -23,9 +23,13 @@ def lift(findings: Sequence[Finding]) -> str | None:
     first = findings[0]
     if first.subject is None or first.subject.name is None or first.code in _ASIDE:
         return None
-    what = first.advisory.id if first.advisory is not None and len(findings) == 1 else first.code.value
-    release = first.subject.release.pin if first.subject.release is not None else str(first.subject.name)
-    words = ("guard", "waive", plain(what), plain(release), "--reason", REASON, "--expires", "30d")
+    release = first.subject.release
+    if release is None and first.code is Code.MALICIOUS:
+        return None  # malware is waived for one exact release only
+    alone = release is not None and len(findings) == 1
+    what = first.advisory.id if first.advisory is not None and alone else first.code.value
+    pin = release.pin if release is not None else str(first.subject.name)
+    words = ("guard", "waive", plain(what), plain(pin), "--reason", REASON, "--expires", "30d")
     return shlex.join(words)
 
 
