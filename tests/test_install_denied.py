@@ -406,3 +406,25 @@ def test_the_fix_is_the_nearest_release_that_the_index_offers_and_the_feed_passe
     assert ran.code == 10, ran.text
     assert "fix          guard install outer evil==0.9" in ran.err
     assert "required by  outer 1.0 → evil<2" in ran.err
+
+
+def test_requirements_that_an_old_style_setup_py_fetches_for_itself_are_judged(scene: Scene) -> None:
+    import ensurepip
+
+    bundled = sorted(Path(ensurepip.__file__).parent.glob("_bundled/setuptools-*.whl"))
+    if not bundled:
+        pytest.skip("this Python bundles no setuptools, which old-style builds take")
+    if not (scene.environment.site_packages / "pip/_internal/operations/build/metadata_legacy.py").is_file():
+        pytest.skip("this pip runs no setup.py without PEP 517")
+    assert scene.environment.pip("install", bundled[0]).code == 0
+    build_requirement(scene)
+    setup = "from setuptools import setup\nsetup(name='nice', version='1.0', setup_requires=['evil-build'])\n"
+    make_sdist(scene.index.files, "nice", "1.0", {"setup.py": setup})
+    before = scene.environment.files()
+
+    ran = scene.environment.guard("install", "nice")
+
+    assert ran.code == 10, ran.text
+    assert not scene.marker.exists(), ran.text
+    assert scene.environment.files() == before
+    assert "built for    nice" in ran.err

@@ -60,6 +60,21 @@ _hook.main({context!r}, _here)
 """
 
 
+# Stands in for `pip` in the setup.py processes of pips that still run those without PEP 517 (before 23.1): setuptools
+# fetches `setup_requires` with `python -m pip wheel`. Whoever merely imports pip gets the real one.
+STAND_IN = """\
+import os, sys
+_here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:] = [path for path in sys.path if os.path.abspath(path) != _here]
+del sys.modules["pip"]
+if sys.argv[:1] == ["-m"]:
+    import runpy
+    runpy.run_path(os.path.join(_here, "guarded_pip.py"), run_name="__main__")
+    sys.exit()
+import pip
+"""
+
+
 def launcher_text(hook: str, context: Item) -> str:
     """Return the script that starts the hook at path *hook* with *context* (address, token, role, pip_root, parent)."""
     child = bool(context.get("child"))
@@ -94,7 +109,7 @@ class Channel:
             raise ChannelLostError("oversized message")
         try:
             message = json.loads(self._read(length).decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ChannelLostError("unreadable message") from error
         if not isinstance(message, dict):
             raise ChannelLostError("unreadable message")
@@ -141,14 +156,23 @@ def connect(context: Item) -> Channel:
     except OSError as error:
         raise ChannelLostError(str(error)) from error
     channel = Channel(connection)
+    try:
+        shake_hands(channel, context["token"])
+    except BaseException:
+        connection.close()
+        raise
+    connection.settimeout(None)
+    return channel
+
+
+def shake_hands(channel: Channel, token: str) -> None:
+    """Let guard prove that it knows the token, and only then prove it too; raise `ChannelLostError` where it cannot."""
     nonce = os.urandom(16).hex()
     channel.send({"protocol": PROTOCOL, "nonce": nonce})
     answer = channel.receive()
-    if not same(str(answer.get("proof")), proof(context["token"], "guard", nonce)):
+    if not same(str(answer.get("proof")), proof(token, "guard", nonce)):
         raise ChannelLostError("something else answers at guard's address")
-    channel.send({"proof": proof(context["token"], "hook", str(answer.get("nonce")))})
-    connection.settimeout(None)
-    return channel
+    channel.send({"proof": proof(token, "hook", str(answer.get("nonce")))})
 
 
 # ------------------------------------------------------------------ stopping
@@ -464,6 +488,8 @@ class Asker:
         self.children = 0
         self.resolutions = 0
         self.command: Optional[str] = None
+        self.stand_in: Optional[str] = None
+        """The directory that stands in for pip in old-style builds, where this pip has them."""
         self.finder: Any = None
         """pip's `PackageFinder`, as soon as one is at work."""
 
@@ -587,18 +613,36 @@ def guard_children(asker: Asker) -> None:
 
 def runnable_hook(asker: Asker) -> str:
     """Return the path of a launcher that runs this very pip, guarded."""
+    asker.children += 1
+    return write_launcher(asker, os.path.join(asker.directory, "child-%d-%d.py" % (os.getpid(), asker.children)))
+
+
+def write_launcher(asker: Asker, path: str) -> str:
+    """Write a launcher of this very pip, for what is being built at this moment, and return its path."""
     import pip
 
-    asker.children += 1
     context = dict(asker.context, child=True)
     context["pip_root"] = os.path.dirname(os.path.dirname(os.path.abspath(pip.__file__)))
     if asker.command is not None:
         context["role"] = "build"
         context["parent"] = asker.building[-1] if asker.building else context.get("parent")
-    path = os.path.join(asker.directory, "child-%d-%d.py" % (os.getpid(), asker.children))
     with open(path, "w", encoding="utf-8") as file:
         file.write(launcher_text(os.path.abspath(__file__), context))
     return path
+
+
+def guard_setup_py(asker: Asker) -> None:
+    """Let a `python -m pip` that an old-style setup.py runs be guarded too, where this pip still has such builds."""
+    from importlib.util import find_spec
+
+    if find_spec("pip._internal.operations.build.metadata_legacy") is None:
+        return
+    asker.stand_in = os.path.join(asker.directory, "stand-in-%d" % os.getpid())
+    os.makedirs(os.path.join(asker.stand_in, "pip"))
+    with open(os.path.join(asker.stand_in, "pip", "__init__.py"), "w", encoding="utf-8") as file:
+        file.write(STAND_IN)
+    paths = [asker.stand_in, *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
 def guard_commands(asker: Asker) -> None:
@@ -612,6 +656,7 @@ def guard_commands(asker: Asker) -> None:
                 asker.command = name
                 try:
                     install_seams(asker)
+                    guard_setup_py(asker)
                     guard_run(asker, type(command))
                 except ImportError as error:
                     raise UnknownSeamError(str(error)) from error
@@ -688,6 +733,9 @@ def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[...
             return dist
         asker.tree(req)
         asker.building.append(canonical(req.name) if req.name else describe(req)["filename"])
+        if asker.stand_in is not None:
+            asker.children += 1
+            write_launcher(asker, os.path.join(asker.stand_in, "guarded_pip.py"))
         try:
             return original(req, *args, **kwargs)
         finally:
