@@ -178,6 +178,13 @@ def test_nested_files_are_followed_next_to_the_one_that_names_them(tmp_path: Pat
     ]
 
 
+def test_files_nested_without_end_are_refused(tmp_path: Path) -> None:
+    for number in range(1500):
+        (tmp_path / f"{number}.txt").write_text(f"-r {number + 1}.txt\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="more than 200 files"):
+        read_requirements(tmp_path / "0.txt")
+
+
 def test_constraints_pin_what_is_required_without_a_version_and_are_not_judged_themselves(tmp_path: Path) -> None:
     constraints = "Flask==3.0\ndjango==5.0\nwerkzeug>=2\n"
     assert read(tmp_path, "flask\njinja2==3.1\n-c constraints.txt\n", constraints=constraints) == [

@@ -129,11 +129,17 @@ _HARMLESS = (
 """Options of a requirement file that do not change which releases it pins."""
 
 
+_FILES = 200
+"""Requirement files that one may lead to."""
+
+
 def _follow(path: Path, *, constraint: bool, seen: set[tuple[Path, bool]]) -> Iterator[_Line]:
     """Yield the requirement lines of *path* and of the files that it names; each file once."""
     if (path.resolve(), constraint) in seen:
         return
     seen.add((path.resolve(), constraint))
+    if len(seen) > _FILES:
+        raise UsageError(f"more than {_FILES} files are nested", where=str(path), now="name fewer at a time")
     for number, text in _logical_lines(_read(path)):
         line = _Line(text=text, file=path, number=number, constraint=constraint)
         nested = _NESTED.match(text)
