@@ -268,6 +268,13 @@ def test_a_path_where_nothing_is_is_a_mistake_of_the_command_line(tmp_path: Path
     assert not cache.exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path, cache: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="neither a file nor a directory"):
+        load(tmp_path / "pipe", cache)
+
+
 @pytest.mark.parametrize("name", ["", "baseline", "two\nlines", " x", "x" * 101])
 def test_a_name_that_no_source_can_have_is_refused(tmp_path: Path, cache: Path, name: str) -> None:
     path = write_export(tmp_path / "x.zip", GOOD)

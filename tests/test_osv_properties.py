@@ -260,8 +260,12 @@ def test_a_record_nested_beyond_reason_is_refused() -> None:
         parse(data)
 
 
+ODD = st.text(st.sampled_from('1.\n\0\x1fa"'), max_size=5)
+
+
 @SETTINGS
-@given(st.lists(st.text(st.sampled_from('1.\n\0\x1fa"'), max_size=5), max_size=4))
-def test_listed_versions_come_back_from_a_row_as_they_were(versions: list[str]) -> None:
-    advisory = parse(record(versions=versions))
+@given(st.lists(ODD, max_size=3), st.lists(ODD, max_size=3), ODD)
+def test_odd_texts_come_back_from_a_row_as_they_were(versions: list[str], aliases: list[str], fixed: str) -> None:
+    events = [{"introduced": "0"}, {"fixed": fixed}]
+    advisory = parse(record(versions=versions, events=events, aliases=[f"x{alias}x" for alias in aliases]))
     assert decode([(advisory.project, "osv", encode(advisory))], frozenset()) == [advisory]

@@ -51,6 +51,8 @@ def load_export(path: Path, source: SourceState, *, directory: Path, now: dateti
         export = path / "all.zip" if path.is_dir() and (path / "all.zip").is_file() else path
         if export.is_dir():
             return load_records(_folder_records(export, bounds), source, directory=directory, now=now, bounds=bounds)
+        if export.exists() and not export.is_file():
+            raise UsageError("is neither a file nor a directory", where=str(path))
         with export.open("rb") as file:
             records = archive_records(file, where=str(export), bounds=bounds)
             return load_records(records, source, directory=directory, now=now, bounds=bounds)

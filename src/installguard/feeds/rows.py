@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from packaging.utils import NormalizedName
 
@@ -16,16 +16,18 @@ from ..model import Advisory, AdvisoryKind, Affects, Event, Severity
 
 def encode(advisory: Advisory) -> str:
     """The advisory without its project and its feed, which the table holds in columns; equal ones give equal text."""
-    affected = advisory.affected
     values = [
         advisory.id,
-        advisory.aliases,
+        _joined(advisory.aliases),
         advisory.kind == "malicious",
-        _joined(affected.versions),
-        [[text for event in events for text in (event.kind, event.version)] for events in affected.ranges],
+        _joined(sorted(advisory.affected.versions)),
+        [
+            _joined([text for event in events for text in (event.kind, event.version)])
+            for events in advisory.affected.ranges
+        ],
         advisory.severity,
         advisory.score,
-        advisory.fixed,
+        _joined(advisory.fixed),
         advisory.summary,
         _written(advisory.published),
         _written(advisory.modified),
@@ -37,11 +39,17 @@ def encode(advisory: Advisory) -> str:
 
 _write = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
+_Texts: TypeAlias = "str | list[str]"
+"""Several texts, joined by newlines: that is read twice as fast as a list. A list where there are none, or where one of
+them holds a newline itself."""
 
-def _joined(versions: frozenset[str]) -> str | list[str]:
-    """The versions as one text, which is read twice as fast as a list; a list where one holds the separator."""
-    ordered = sorted(versions)
-    return "\n".join(ordered) if ordered and not any("\n" in version for version in ordered) else ordered
+
+def _joined(texts: Sequence[str]) -> str | Sequence[str]:
+    return "\n".join(texts) if texts and not any("\n" in text for text in texts) else texts
+
+
+def _split(texts: _Texts) -> list[str]:
+    return texts.split("\n") if isinstance(texts, str) else texts
 
 
 def decode(rows: Iterable[tuple[str, str, str]], malicious: frozenset[str]) -> list[Advisory]:
@@ -64,13 +72,13 @@ def _advisory(
     feed: str,
     of_malware: bool,
     advisory_id: str,
-    aliases: list[str],
+    aliases: _Texts,
     malware: bool,
-    versions: str | list[str],
-    ranges: list[list[str]],
+    versions: _Texts,
+    ranges: list[_Texts],
     severity: int | None,
     score: float | None,
-    fixed: list[str],
+    fixed: _Texts,
     summary: str,
     published: str | None,
     modified: str | None,
@@ -81,16 +89,16 @@ def _advisory(
     advisory: Advisory = object.__new__(Advisory)
     values = (
         advisory_id,
-        tuple(aliases),
+        tuple(_split(aliases)),
         kind,
         project,
         Affects(
-            versions=frozenset(versions.split("\n") if isinstance(versions, str) else versions),
+            versions=frozenset(_split(versions)),
             ranges=tuple(map(_events, ranges)),
         ),
         None if severity is None else _SEVERITIES[severity],
         score,
-        tuple(fixed),
+        tuple(_split(fixed)),
         summary,
         published and datetime.fromisoformat(published),
         modified and datetime.fromisoformat(modified),
@@ -110,7 +118,8 @@ _SEVERITIES = {int(severity): severity for severity in Severity}
 _EVENTS: frozenset[str] = frozenset({"introduced", "fixed", "last_affected", "limit"})
 
 
-def _events(texts: list[str]) -> tuple[Event, ...]:
+def _events(joined: _Texts) -> tuple[Event, ...]:
+    texts = _split(joined)
     return tuple(map(_event, texts[::2], texts[1::2]))
 
 
