@@ -291,12 +291,12 @@ def describe(req: Any, source: Any = None) -> Item:
 
 def vcs_url(url: str) -> str:
     """Return a VCS URL without credentials and fragment; the `git@` of ssh stays, being no secret."""
-    from urllib.parse import urlsplit, urlunsplit
+    from urllib.parse import urlsplit
 
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     netloc = user.partition(":")[0] + at + host if parts.scheme.endswith("ssh") else host
-    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+    return parts.scheme + "://" + netloc + parts.path + ("?" + parts.query if parts.query else "")
 
 
 def parents(req: Any) -> List[str]:
@@ -327,8 +327,7 @@ def describe_installed(dist: Any) -> Item:
 # ------------------------------------------------------------------ looking into wheels and trees
 
 
-STARTUP_NAME = r"\A(.*\.pth|.*\.start|(site|user)customize(\..*)?)\Z"
-SITE_DIRECTORY = r"\A([^/]+\.data/(purelib|platlib)/)?([^/]+)(/.*)?\Z"
+CUSTOMIZE = r"\A(site|user)customize(\..*)?\Z"
 
 
 def look_into_wheel(path: str) -> List[str]:
@@ -370,30 +369,39 @@ def central_directory(path: str) -> Optional[bytes]:
 
 def runs_at_start(archive: Any, name: str) -> bool:
     """Tell whether a member lands where an interpreter runs it at start: `.pth` with code, sitecustomize, .start."""
-    data = re.match(r"\A[^/]+\.data/data/(.*)\Z", name)
-    if data:
-        base = data.group(1).rpartition("/")[2] or data.group(1).split("/")[-2]
-        inside = ""
-    else:
-        place = re.match(SITE_DIRECTORY, name)
-        if place is None:
-            return False
-        base, inside = place.group(3), place.group(4) or ""
-    if not re.match(STARTUP_NAME, base):
-        return False
-    if base.endswith((".pth", ".start")):
-        return not inside and (base.endswith(".start") or pth_has_code(archive, name))
-    return True
+    parts, last = startup_parts(name)
+    if last.endswith(".start"):
+        return True
+    if last.endswith(".pth"):
+        return pth_has_code(archive, name)
+    return any(re.match(CUSTOMIZE, part) for part in parts)
+
+
+def startup_parts(name: str) -> Tuple[List[str], str]:
+    """Return the parts of a member's path that may stand in a site directory, and the last of them if it is a file.
+
+    A path that is not plain (`a/../b`), or below the `data` scheme, may lead to any directory: there, all parts do.
+    """
+    parts = name.split("/")
+    scheme = parts[1] if parts[0].endswith(".data") and len(parts) > 1 else None
+    if parts[-1] == "":
+        return [], ""
+    if scheme == "data" or any(part in ("", ".", "..") for part in parts):
+        return parts, parts[-1]
+    if scheme is not None:
+        parts = parts[2:] if scheme in ("purelib", "platlib") else []
+    return parts[:1], parts[0] if len(parts) == 1 else ""
 
 
 def pth_has_code(archive: Any, name: str) -> bool:
     """Tell whether a `.pth` member has a line that `site` would execute; unreadable or huge ones count as code."""
+    import zipfile
     import zlib
 
     try:
         with archive.open(name) as member:
             text = member.read((1 << 20) + 1)
-    except (OSError, RuntimeError, ValueError, NotImplementedError, EOFError, zlib.error):
+    except (OSError, RuntimeError, ValueError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
         return True
     if len(text) > 1 << 20:
         return True
