@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ class Index:
     yanked: dict[str, str] = field(default_factory=dict)
     uploaded: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    trickled: set[str] = field(default_factory=set)
+    """Files that come byte by byte, as long as they are in here."""
     port: int = 0
 
     @property
@@ -129,6 +132,10 @@ def serve(index: Index) -> Iterator[Index]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            while body and self.path.rpartition("/")[2] in index.trickled:
+                self.wfile.write(body[:1])
+                body = body[1:]
+                time.sleep(0.05)
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:

@@ -23,9 +23,13 @@ from .pip_items import parse_item
 if TYPE_CHECKING:
     from installguard.model import Distribution
 
+    from .processes import Process
+
 Stage: TypeAlias = Literal["source", "final", "contents", "install", "ping"]
 """Why pip asks: before a source is built, on the final set, on downloaded wheels, before it installs, or just so."""
 
+GRACE = 1.0
+"""Seconds that what pip started gets, once pip has ended after an interruption."""
 PATIENCE = 10.0
 """Seconds that pip gets for its own clean-up before it is ended the hard way."""
 
@@ -97,6 +101,8 @@ class RunningPip:
         self._stopped = False
         self._unseen = False
         self._installing = False
+        self._family: frozenset[Process] = frozenset()
+        """What pip had started when it was interrupted: build backends, that pip itself leaves to the terminal."""
         self._signals = Interruptions(self._signal_all)
 
     def __enter__(self) -> RunningPip:
@@ -106,6 +112,10 @@ class RunningPip:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._signals.__exit__(kind, error, tb)
+        if self._family:
+            from .processes import end_processes
+
+            end_processes(self._family, grace=GRACE)
 
     def answer_with(self, judge: Judge) -> None:
         """Let *judge* answer from now on; questions asked before have been waiting for it."""
@@ -178,9 +188,13 @@ class RunningPip:
         return go
 
     def _signal_all(self, number: int) -> None:
-        for pid in {*self._launch.server.pids, self._launch.process.pid}:
+        from .processes import descendants, signal_processes
+
+        below = descendants(self._launch.process.pid)
+        for pid in {*self._launch.server.pids, self._launch.process.pid} - {each.pid for each in below}:
             with suppress(OSError):
                 os.kill(pid, number)
+        self._family = signal_processes(self._family | below, number)
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> int:
