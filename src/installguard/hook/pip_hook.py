@@ -666,7 +666,7 @@ def guard_commands(asker: Asker) -> None:
                     install_seams(asker)
                     guard_setup_py(asker)
                     guard_run(asker, type(command))
-                except ImportError as error:
+                except (ImportError, AttributeError) as error:
                     raise UnknownSeamError(str(error)) from error
             return command
 
@@ -985,7 +985,7 @@ def prepare_pip(asker: Asker) -> None:
         eager_imports()
         guard_children(asker)
         guard_commands(asker)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise UnknownSeamError(str(error)) from error
 
 
