@@ -43,12 +43,16 @@ def measure(directory: Path, application: str, pairs: int, feeds: Path | None) -
     pip = [sys.executable, "-m", "pip"]
     subprocess.run([*pip, "download", "-q", "-d", str(wheels), application], check=True, capture_output=True)
     subprocess.run([sys.executable, "-m", "venv", str(template)], check=True)
-    subprocess.run([str(template / BIN / "python"), "-m", "pip", "install", "-q", "-U", "pip"], check=True, capture_output=True)
+    subprocess.run(
+        [str(template / BIN / "python"), "-m", "pip", "install", "-q", "-U", "pip"], check=True, capture_output=True
+    )
     environ = {**os.environ, "INSTALLGUARD_CACHE_DIR": str(directory / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     guard = [sys.executable, "-m", "installguard"]
     for source, flag in (("osv", ()), ("malicious", ("--malicious",))) if feeds else ():
         export = feeds / source / "PyPI" / "all.zip"
-        subprocess.run([*guard, "feed", "import", export, "--source", source, *flag], check=True, env=environ, capture_output=True)
+        subprocess.run(
+            [*guard, "feed", "import", export, "--source", source, *flag], check=True, env=environ, capture_output=True
+        )
     argv = ["install", "--no-index", "--find-links", str(wheels), application]
     ratios, overs, bares = [], [], []
     for number in range(pairs + 1):

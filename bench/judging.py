@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import tempfile
 import time
@@ -18,21 +19,27 @@ from installguard.model import Artifact, Distribution, parse_release
 from installguard.policy import Policy
 
 
-def distributions(number: int) -> tuple[Distribution, ...]:
-    """Return releases of which about one in three has advisories."""
+def distributions(number: int, records: int) -> tuple[Distribution, ...]:
+    """Return releases, of which three in ten are of projects that have advisories."""
+    chance = random.Random(3)
     return tuple(
-        Distribution(
-            name=(release := parse_release(f"project-{at * 37 % 90_000}", f"{at % 9}.{at % 7}.0")).name,
-            release=release,
-            origin=Artifact(
-                filename=f"{release.name}-{release.version}-py3-none-any.whl",
-                url=f"https://files.example.org/{release.name}-{release.version}-py3-none-any.whl",
-                kind="wheel",
+        map(
+            distribution,
+            (
+                f"project-{chance.randrange(max(records // 8, 1))}" if at % 10 < 3 else f"unadvised-{at}"
+                for at in range(number)
             ),
-            requested=at < 20,
+            (f"{chance.randrange(9)}.{chance.randrange(9)}.{chance.randrange(3)}" for _ in range(number)),
         )
-        for at in range(number)
     )
+
+
+def distribution(name: str, version: str) -> Distribution:
+    """Return one release as an index offers it."""
+    release = parse_release(name, version)
+    filename = f"{release.name}-{release.version}-py3-none-any.whl"
+    origin = Artifact(filename=filename, url=f"https://files.example.org/{filename}", kind="wheel")
+    return Distribution(name=release.name, release=release, origin=origin)
 
 
 def main() -> None:
@@ -47,7 +54,7 @@ def main() -> None:
         directory = Path(name)
         export = write_export(directory / "all.zip", options.records)
         import_export(export, directory=directory / "cache", name="osv", malicious=False, now=now)
-        asked = distributions(options.distributions)
+        asked = distributions(options.distributions, options.records)
         figures = []
         for _ in range(options.repeats):
             started = time.perf_counter()
@@ -58,7 +65,8 @@ def main() -> None:
         findings = len(judge.verdict().rulings)
     print(
         f"judging {options.distributions:,} distributions against {options.records:,} records: "
-        f"{statistics.median(figures):.0f} ms (min {min(figures):.0f}, max {max(figures):.0f}, {findings} rulings; budget 50 ms)"
+        f"{statistics.median(figures):.0f} ms (min {min(figures):.0f}, max {max(figures):.0f}, "
+        f"{findings} rulings; budget 50 ms)"
     )
 
 

@@ -120,8 +120,22 @@ def test_the_test_release_is_malicious_whatever_the_store_holds(store: Path) -> 
     assert found.kind == "malicious"
 
 
-def test_the_baseline_steps_back_once_every_source_is_there(store: Path) -> None:
+def test_the_baseline_stays_in_force_beside_feeds_that_know_no_malware_of_a_project(store: Path) -> None:
+    assert [(one.id, one.feed) for one in look(store, "litellm")] == [("MAL-2026-2144", "baseline")]
+    assert "baseline" not in {source.name for source in info(store).sources}
+    put(store, record("PYSEC-2024-152", "aiocpa", versions=["0.1.13"]), name="second")
+    assert [(one.id, one.kind) for one in look(store, "aiocpa")] == [("PYSEC-2024-152", "malicious")]
+
+
+def test_the_baseline_steps_back_where_a_feed_tells_itself_of_malware(store: Path) -> None:
+    put(store, record("MAL-2026-9", "litellm", versions=["1.0"]), name="second")
+    assert [one.id for one in look(store, "litellm")] == ["MAL-2026-9"]
+    withdrawn = record("MAL-2026-2144", "litellm", versions=["1.82.7"], withdrawn="2026-04-01T00:00:00Z")
+    put(store, withdrawn, name="second")
     assert look(store, "litellm") == ()
+
+
+def test_the_baseline_serves_whole_while_a_source_is_missing(store: Path) -> None:
     more = (*OSV, SourcePolicy(name="second", url="https://example.org/second"))
     assert [one.id for one in look(store, "litellm", more)] == ["MAL-2026-2144"]
     assert info(store, more).missing == ("second",)

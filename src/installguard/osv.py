@@ -384,6 +384,8 @@ def _within(events: Sequence[Event], subject: _Subject) -> Applicability:
     So the last event that the version has passed decides. An event that cannot be ordered may be that last one: where
     it would say otherwise than those that can, the answer is open.
     """
+    if (plain := _within_plain(events, subject)) is not None:
+        return plain
     limits = _before_limits(events, subject)
     if limits is False:
         return _UNAFFECTED
@@ -405,6 +407,16 @@ def _within(events: Sequence[Event], subject: _Subject) -> Applicability:
     if vulnerable and limits is None:
         return Indeterminate(reason=min(_doubt(event, subject) for event in events if event.kind == "limit"))
     return _AFFECTED if vulnerable else _UNAFFECTED
+
+
+def _within_plain(events: Sequence[Event], subject: _Subject) -> Applicability | None:
+    """The same for the range that most records have, introduced before fixed and nothing else; `None` for others."""
+    if len(events) != 2 or events[0].kind != "introduced" or events[1].kind != "fixed":
+        return None
+    mine, start, end = _place(subject.version), _event_place(events[0]), _event_place(events[1])
+    if mine is None or start is None or end is None or not start < end:
+        return None
+    return _AFFECTED if start <= mine < end else _UNAFFECTED
 
 
 def _last_word(passed: list[tuple[_Position, int]]) -> bool:

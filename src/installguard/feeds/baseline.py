@@ -1,7 +1,8 @@
 """Known takeovers of real projects, built in: what is judged by while a feed has never been fetched.
 
 Written by hand, versions only, from public reports. It is no feed: it is there so that the first command on a machine
-that reaches none already denies the releases that did the most harm.
+that reaches none already denies the releases that did the most harm. It stays in force beside feeds for the projects of
+which they know no malware, since some list these takeovers as vulnerabilities, and an old export does not list them.
 """
 
 from __future__ import annotations

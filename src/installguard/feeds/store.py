@@ -67,9 +67,21 @@ class Snapshot:
     def lookup(self, names: Iterable[NormalizedName]) -> tuple[Advisory, ...]:
         """Return all advisories in force for the projects *names*, merged; raises `FeedError` where it cannot read."""
         wanted = frozenset(names)
-        found = [advisory for advisory in self._stored(wanted) if advisory.withdrawn is None]
-        found.extend(advisory for advisory in self._built_in if advisory.project in wanted)
+        stored = self._stored(wanted)
+        found = [advisory for advisory in stored if advisory.withdrawn is None]
+        found.extend(advisory for advisory in self._built_in_beside(stored) if advisory.project in wanted)
         return merge(found)
+
+    def _built_in_beside(self, stored: Sequence[Advisory]) -> Sequence[Advisory]:
+        """Return what is built in, but for the projects of which the feeds tell themselves that they had malware.
+
+        So a takeover that a feed does not list, or lists as a vulnerability only, is denied all the same, and a feed
+        that knows better, or has withdrawn its record, is not contradicted.
+        """
+        if self.info.missing:
+            return self._built_in
+        told = {advisory.project for advisory in stored if advisory.kind == "malicious"}
+        return [advisory for advisory in self._built_in if advisory.project not in told]
 
     def record(self, advisory_id: str) -> tuple[Advisory, ...]:
         """Return what the id or alias names, in any case, one advisory a project; withdrawn ones too."""
@@ -77,7 +89,8 @@ class Snapshot:
         rows = self._rows("SELECT a.project FROM ids i JOIN advisories a ON a.record = i.record WHERE i.id = ?", sought)
         built_in = [advisory for advisory in self._built_in if sought in map(str.casefold, advisory.ids)]
         projects = {canonicalize_name(project) for (project,) in rows} | {advisory.project for advisory in built_in}
-        found = [*self._stored(projects), *(each for each in self._built_in if each.project in projects)]
+        stored = self._stored(projects)
+        found = [*stored, *(each for each in self._built_in_beside(stored) if each.project in projects)]
         return tuple(advisory for advisory in merge(found) if sought in map(str.casefold, advisory.ids))
 
     def unreadable(self) -> tuple[Unreadable, ...]:
@@ -149,7 +162,7 @@ def open_snapshot(directory: Path, sources: Sequence[SourcePolicy], *, now: date
         directory=directory,
         _connection=connection,
         _malicious=frozenset(source.name for source in wanted if source.malicious),
-        _built_in=(*(baseline_advisories() if info.missing else ()), always_malicious()),
+        _built_in=(*baseline_advisories(), always_malicious()),
     )
 
 
