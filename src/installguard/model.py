@@ -5,8 +5,8 @@ Everything here is a frozen value in its final type; nothing does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -139,6 +139,10 @@ Origin: TypeAlias = Artifact | DirectUrl | VcsCheckout | LocalTree | Installed
 Role: TypeAlias = Literal["install", "build", "installed"]
 
 
+ProjectStatus: TypeAlias = Literal["active", "archived", "deprecated", "quarantined"]
+"""What an index says of a whole project (PEP 792)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelContents:
     """What a wheel's own directory and METADATA say, read without unpacking it."""
@@ -151,6 +155,8 @@ class WheelContents:
     """Members that run code when an interpreter starts."""
     built: bool = False
     """Whether the wheel was built on this machine from the source that was judged."""
+    license: str | None = None
+    """The SPDX expression of METADATA (`License-Expression`), else its licence classifiers joined by ` AND `."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +180,11 @@ class Distribution:
     """Whether it was asked for by exact version or by hash."""
     contents: WheelContents | None = None
     """`None` where no wheel was seen (a source, a dry run)."""
+    status: ProjectStatus | None = None
+    """What the index says of the project; `None` where it says nothing."""
+    status_reason: str = ""
+    indexes: tuple[str, ...] = ()
+    """Every configured index on which the installer itself found the project, without credentials."""
     available: tuple[AnyVersion, ...] = ()
     """Versions of the project that its index offers, where the installer told; only fixes are looked for among them."""
 
@@ -269,6 +280,10 @@ class Advisory:
         return (self.id, *self.aliases)
 
 
+SourceKind: TypeAlias = Literal["osv", "exploited", "popular"]
+"""What a feed source holds: OSV records, CVE ids known to be exploited, or projects by downloads."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
     """One feed source as the snapshot holds it."""
@@ -281,6 +296,7 @@ class SourceInfo:
     url: str | None = None
     malicious: bool = False
     last_error: str | None = None
+    kind: SourceKind = "osv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +325,10 @@ class Evidence:
     """Those of every project named in `distributions`; others do no harm."""
     snapshot: SnapshotInfo
     now: datetime
+    exploited: frozenset[str] = frozenset()
+    """Upper-case CVE ids that are known to be exploited."""
+    popular: Mapping[NormalizedName, int] = field(default_factory=dict)
+    """Popular projects and their rank, 1 being the most downloaded; empty where nothing newly asked for is judged."""
 
 
 # ---------------------------------------------------------------- findings

@@ -23,6 +23,7 @@ from .model import (
     Level,
     Release,
     Severity,
+    SourceKind,
     Verdict,
     parse_version,
 )
@@ -55,6 +56,13 @@ class SourcePolicy:
     url: str
     """An https (or loopback http) base URL, or an absolute local path."""
     malicious: bool = False
+    kind: SourceKind = "osv"
+    mirrors: tuple[str, ...] = ()
+    """Other places of the same export, tried in turn."""
+    priority: int = 0
+    """Of records of one id in several sources that of the highest priority counts."""
+    max_age: timedelta | None = None
+    """Its own limit, where it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,12 @@ class FeedPolicy:
     max_age: timedelta = timedelta(hours=24)
     stale: Level = Level.WARN
     missing: Level = Level.WARN
+    refresh: timedelta = timedelta(hours=2)
+    """Older: an install refreshes it alongside; zero never does."""
+    wait: timedelta = timedelta(seconds=3)
+    """At most this long an install waits for that refresh."""
+    keys: tuple[str, ...] = ()
+    """Ed25519 public keys, one of which must have signed an imported or mirrored feed; empty: none is asked for."""
     sources: tuple[SourcePolicy, ...] = ()
     """Empty: the default sources."""
 
@@ -79,18 +93,44 @@ class VulnerabilityPolicy:
     warn: Severity | None = Severity.LOW
     unknown_severity: Severity = Severity.MEDIUM
     no_fix: Level = Level.WARN
+    exploited: Level = Level.DENY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasePolicy:
     yanked: Level = Level.WARN
+    min_age: timedelta = timedelta(0)
+    """Younger releases are held back; zero holds none back."""
+    min_age_exclude: tuple[PackageMatch, ...] = ()
+    min_age_unknown: Level = Level.ALLOW
+    quarantined: Level = Level.DENY
+    archived: Level = Level.WARN
+    deprecated: Level = Level.WARN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexPin:
+    """One entry of `packages.index`: projects that may come from one index only; the first that matches holds."""
+
+    match: PackageMatch
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagesPolicy:
     allow: tuple[PackageMatch, ...] = ()
     deny: tuple[DeniedPackage, ...] = ()
+    index: tuple[IndexPin, ...] = ()
+    ambiguous_index: Level = Level.WARN
+    similar_name: Level = Level.WARN
     direct: Level = Level.WARN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicensesPolicy:
+    deny: tuple[str, ...] = ()
+    """SPDX expressions."""
+    unknown: Level = Level.ALLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +178,7 @@ class Policy:
     release: ReleasePolicy = ReleasePolicy()
     packages: PackagesPolicy = PackagesPolicy()
     builds: BuildsPolicy = BuildsPolicy()
+    licenses: LicensesPolicy = LicensesPolicy()
     waivers: tuple[Waiver, ...] = ()
     files: tuple[str, ...] = ()
     """The files it was read from, nearest first."""
