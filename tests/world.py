@@ -34,6 +34,7 @@ def fill_index(index: Index) -> None:
     make_wheel(files, "newer", requires=["nice>=2"])
     make_wheel(files, "large", files={"large.txt": random.Random(1).randbytes(LARGE // 2).hex()})
     make_wheel(files, "helper", files={"helper.py": "HELP = True\n"})
+    make_wheel(files, "pip", "99.0", files={"pip/__init__.py": "", "pip/__main__.py": "print('the new pip')\n"})
     make_wheel(files, "twofold", "1.0")
     make_sdist(files, "twofold", "1.0", source_files("twofold"))
     make_sdist(files, "source", "1.0", source_files("source", payload="import helper", build_requires=["helper"]))

@@ -309,7 +309,8 @@ def print_text(conclusion: Conclusion, options: Options, stream: TextIO | None) 
     report = text_report(
         conclusion.run, colour=wants_colour(stream), width=width, verbose=options.verbose, quiet=options.quiet
     )
-    print_out(report(conclusion.verdict).rstrip("\n"), stream)
+    if stream is not None:  # a closed stderr is no reason to write into the installer's stdout
+        print_out(report(conclusion.verdict).rstrip("\n"), stream)
 
 
 def prepare_report(options: Options) -> None:

@@ -52,7 +52,11 @@ class Launch:
     def _start(self, *, pip_root: str | None) -> subprocess.Popen[bytes]:
         launcher = self._write_launcher(pip_root)
         try:
-            return subprocess.Popen([self._python, launcher, *self._argv], stdout=self._stdout)  # noqa: S603 - the user's own interpreter
+            return subprocess.Popen(  # noqa: S603 - the user's own interpreter
+                [self._python, launcher, *self._argv],
+                stdout=self._stdout,
+                close_fds=False,  # ours are not inherited anyway, and a shell's `-r <(command)` names one of its own
+            )
         except OSError as error:
             raise UnjudgedError(
                 f"cannot be started: {error.strerror or error}",
