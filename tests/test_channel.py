@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -21,7 +22,7 @@ import pytest
 from installguard.hook.channel import ChannelServer, listen
 from installguard.hook.pip_hook import MAX_MESSAGE, PROTOCOL, Channel, ChannelLostError, connect, proof
 
-from .environments import Environment
+from .environments import Environment, Ran
 from .loopback import Index
 from .packages import make_sdist, make_wheel, source_files
 
@@ -368,15 +369,22 @@ with open({path!r}, "a") as file:
 """
 
 
-def test_a_build_backend_sees_nothing_of_guard(environment: Environment, index: Index, tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [0, 1], ids=["backend", "backend-of-a-build-requirement"])
+def test_a_build_backend_sees_nothing_of_guard(
+    environment: Environment, index: Index, tmp_path: Path, depth: int
+) -> None:
     dump = tmp_path / "dump"
     make_wheel(index.files, "helper")
     files = source_files("dumper", build_requires=["helper"], payload=DUMP.format(path=str(dump)))
     make_sdist(index.files, "dumper", "1.0", files)
+    make_sdist(index.files, "outer", "1.0", source_files("outer", build_requires=["dumper"]))
+    project = ("dumper", "outer")[depth]
 
-    def seen(install: Callable[..., object]) -> list[str]:
+    def seen(install: Callable[..., Ran]) -> list[str]:
         dump.unlink(missing_ok=True)
-        install("install", "--no-cache-dir", "--force-reinstall", "dumper")
+        shutil.rmtree(environment.home / "cache", ignore_errors=True)
+        done = install("install", "--force-reinstall", project)
+        assert done.code == 0, done.text
         return steady_paths(dump.read_text(encoding="utf-8")).splitlines()
 
     bare, guarded = seen(environment.pip), seen(environment.guard)
