@@ -81,9 +81,25 @@ def site_directories(python: str) -> tuple[Target, tuple[Path, ...]]:
         done = subprocess.run([python, "-I", "-S", "-c", ASK], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
         answer = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise UnjudgedError(f"cannot be asked for its directories: {error}", where=python) from error
+        what = f"cannot be asked for its directories: {silence_of(error)}"
+        raise UnjudgedError(what, where=python, now="name a Python 3.8 or newer with --python") from error
     paths = tuple(Path(path) for path in answer["paths"])
     return Target(python=python, version=answer["version"], environment=answer["prefix"]), paths
+
+
+def silence_of(error: Exception) -> str:
+    """Return why an interpreter did not answer, without the question."""
+    import subprocess
+
+    match error:
+        case subprocess.CalledProcessError(returncode=code):
+            return f"it ended with {code}"
+        case subprocess.TimeoutExpired(timeout=seconds):
+            return f"it said nothing for {seconds:g} s"
+        case OSError(strerror=str(reason)):
+            return reason
+        case _:
+            return "its answer makes no sense"
 
 
 ASK = """

@@ -46,7 +46,8 @@ def explain_project(name: str, advisories: Sequence[Advisory], info: SnapshotInf
 
 def explain_release(verdict: Verdict, run: Run) -> str:
     """Return everything that was found about one release."""
-    clean = "" if verdict.rulings else f"{_labels(verdict)}: nothing is known against it\n"
+    known = any(ruling.finding.subject is not None for ruling in verdict.rulings)
+    clean = "" if known else f"{_labels(verdict)}: nothing is known against it\n"
     return clean + text_report(run, width=_WIDTH, verbose=1)(verdict)
 
 
