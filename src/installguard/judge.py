@@ -9,26 +9,30 @@ from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from .checks import run_checks
 from .model import (
     Advisory,
     AnyVersion,
     Artifact,
+    Code,
     DirectUrl,
     Distribution,
     Evidence,
     Installed,
     Level,
     LocalTree,
+    Release,
     SnapshotInfo,
     VcsCheckout,
     Verdict,
     parse_version,
+    version_key,
 )
 from .policy import Policy, rule
 
-Stage: TypeAlias = Literal["source", "final", "contents", "install", "ping"]
+Stage: TypeAlias = Literal["source", "final", "contents", "install", "starved", "ping"]
 Key: TypeAlias = tuple[str, str, str]
 
 
@@ -54,6 +58,8 @@ class Judge:
         self._distributions: dict[Key, Distribution] = {}
         self._built: set[Key] = set()
         self._offered: dict[str, tuple[AnyVersion, ...]] = {}
+        self._exempt: dict[tuple[NormalizedName, str], tuple[str, ...]] = {}
+        self._held_back: dict[tuple[NormalizedName, str], Distribution] = {}
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool:
         """Take note of *asked*, and return whether nothing known so far stops the installer."""
@@ -62,6 +68,64 @@ class Judge:
         go = not stops(self.verdict(), self.policy)
         self.seconds += time.perf_counter() - started
         return go
+
+    def rules(self) -> Mapping[str, object]:
+        """Return what the installer should look out for: from when on a file is young, and whether licences matter."""
+        age = self.policy.release.min_age
+        licenses = self.policy.licenses
+        return {
+            "young_after": (self._clock() - age).timestamp() if age else None,
+            "licenses": bool(licenses.deny) or licenses.unknown is not Level.ALLOW,
+        }
+
+    def allow_young(self, young: Sequence[Distribution], older: Sequence[str]) -> tuple[str, ...]:
+        """Return the versions of *young* releases of one project that the resolver may see beside the *older* ones.
+
+        That are those exempt or waived, and of the others the nearest one that fixes what the newest older one has.
+        """
+        allowed = [each for each in young if each.release and not self._held(each)]
+        fixing = None if allowed else self._fixing(young, older)
+        if fixing is not None and fixing.release is not None:
+            self._exempt[(fixing.release.name, version_key(fixing.release.version))] = fixing.fixes
+            allowed = [fixing]
+        versions = {str(each.release.version) for each in allowed if each.release}
+        for each in young:
+            if each.release and str(each.release.version) not in versions:
+                self._held_back[(each.release.name, version_key(each.release.version))] = each
+        return tuple(sorted(versions))
+
+    def held_back(self) -> tuple[Distribution, ...]:
+        """Return, of each project of the final set, the newest release that was held back and is newer than it."""
+        newest: dict[NormalizedName, Distribution] = {}
+        for each in self._held_back.values():
+            chosen = [d.release for d in self._distributions.values() if d.release and d.name == each.name]
+            if each.name and any(is_newer(each.release, release) for release in chosen):
+                known = newest.get(each.name)
+                if known is None or is_newer(each.release, known.release):
+                    newest[each.name] = each
+        return tuple(newest[name] for name in sorted(newest))
+
+    def _held(self, distribution: Distribution) -> bool:
+        rulings = self._rule((distribution,)).rulings
+        return any(each.finding.code is Code.TOO_YOUNG and each.level is Level.DENY for each in rulings)
+
+    def _fixing(self, young: Sequence[Distribution], older: Sequence[str]) -> Distribution | None:
+        """Return the lowest young release without what the newest older one is denied or warned about by a feed."""
+        versions = sorted(version for version in map(parse_version, older) if isinstance(version, Version))
+        if not versions or not young or young[0].release is None:
+            return None
+        otherwise = replace(young[0], release=replace(young[0].release, version=versions[-1]), origin=UNDATED)
+        troubles = self._advisories_against(otherwise)
+        for each in sorted(young, key=lambda each: sorting_key(each.release)):
+            if is_newer(each.release, otherwise.release):
+                left = self._advisories_against(replace(each, origin=UNDATED))
+                if troubles and not left:
+                    return replace(each, fixes=tuple(sorted(troubles)))
+        return None
+
+    def _advisories_against(self, distribution: Distribution) -> set[str]:
+        rulings = [each for each in self._rule((distribution,)).rulings if each.level > Level.ALLOW]
+        return {each.finding.advisory.id for each in rulings if each.finding.advisory and each.finding.code in HARMFUL}
 
     def unfixed(self) -> tuple[str, ...]:
         """Return the denied projects of an index whose other versions are not known yet."""
@@ -76,10 +140,18 @@ class Judge:
 
     def verdict(self) -> Verdict:
         """Return the verdict on everything asked about so far."""
-        distributions = tuple(
-            replace(each, available=self._offered[each.name]) if each.name in self._offered else each
-            for each in self._distributions.values()
-        )
+        return self._rule(tuple(map(self._completed, self._distributions.values())))
+
+    def _completed(self, distribution: Distribution) -> Distribution:
+        """Return a distribution with what was learned about it since."""
+        if distribution.name in self._offered:
+            distribution = replace(distribution, available=self._offered[distribution.name])
+        release = distribution.release
+        if release is not None and (release.name, version_key(release.version)) in self._exempt:
+            distribution = replace(distribution, fixes=self._exempt[(release.name, version_key(release.version))])
+        return distribution
+
+    def _rule(self, distributions: tuple[Distribution, ...]) -> Verdict:
         evidence = Evidence(
             distributions=distributions,
             advisories=self._advisories_on(distributions),
@@ -115,6 +187,22 @@ class Judge:
 def stops(verdict: Verdict, policy: Policy) -> bool:
     """Tell whether a verdict stops an installer: a denial, or a warning where the policy fails on those."""
     return verdict.level >= max(policy.fail_on, Level.WARN)
+
+
+UNDATED = Artifact(filename="", url="", kind="wheel")
+"""Stands in for a file where only what the feeds say of a release is asked."""
+
+HARMFUL = frozenset({Code.MALICIOUS, Code.VULNERABLE})
+
+
+def is_newer(one: Release | None, other: Release | None) -> bool:
+    """Tell whether one release has a higher version than another; what cannot be ordered is not newer."""
+    return sorting_key(one) > sorting_key(other) if one is not None and other is not None else False
+
+
+def sorting_key(release: Release | None) -> Version:
+    """Return what orders releases of one project; what PEP 440 cannot read comes first."""
+    return release.version if release is not None and isinstance(release.version, Version) else Version("0.dev0")
 
 
 def key(distribution: Distribution) -> Key:

@@ -178,6 +178,10 @@ class Distribution:
     """Whether using it runs its build: a source tree, an sdist, or a wheel just built from one."""
     pinned: bool = False
     """Whether it was asked for by exact version or by hash."""
+    hashed: bool = False
+    """Whether what asked for it names its hash too: a hash-pinned requirement, an entry of a lock file."""
+    upgrades: bool = False
+    """Whether another release of the project is installed already, and would be replaced."""
     contents: WheelContents | None = None
     """`None` where no wheel was seen (a source, a dry run)."""
     status: ProjectStatus | None = None
@@ -185,6 +189,8 @@ class Distribution:
     status_reason: str = ""
     indexes: tuple[str, ...] = ()
     """Every configured index on which the installer itself found the project, without credentials."""
+    fixes: tuple[str, ...] = ()
+    """Ids of advisories that affect the release otherwise chosen and not this one; they excuse its being young."""
     available: tuple[AnyVersion, ...] = ()
     """Versions of the project that its index offers, where the installer told; only fixes are looked for among them."""
 
@@ -273,6 +279,8 @@ class Advisory:
     withdrawn: datetime | None = None
     url: str | None = None
     feed: str
+    exploited: bool = False
+    """Whether one of its ids is known to be exploited: findings say so by the evidence, no record of itself."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -317,6 +325,16 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseAnswer:
+    """What `licensing` says of one licence expression, by the policy's list."""
+
+    denied: tuple[str, ...] = ()
+    """The licences in it that are denied and that no alternative of it avoids, sorted."""
+    problem: str | None = None
+    """Why it cannot be told: no SPDX expression, or a licence that SPDX does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that the pure core may know."""
 
@@ -329,6 +347,8 @@ class Evidence:
     """Upper-case CVE ids that are known to be exploited."""
     popular: Mapping[NormalizedName, int] = field(default_factory=dict)
     """Popular projects and their rank, 1 being the most downloaded; empty where nothing newly asked for is judged."""
+    licenses: Mapping[str, LicenseAnswer] = field(default_factory=dict)
+    """By the expression, as `WheelContents.license` has it; empty where the policy denies none."""
 
 
 # ---------------------------------------------------------------- findings
@@ -378,6 +398,8 @@ class Finding:
     advisory: Advisory | None = None
     fix: str | None = None
     """The nearest requirement that would pass (`litellm==1.82.6`), where one is known."""
+    unknown: bool = False
+    """Whether it says that something cannot be told, where its code stands for both (`license`)."""
 
 
 Check: TypeAlias = Callable[[Evidence, "Policy"], Iterable[Finding]]
@@ -433,6 +455,18 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRelease:
+    """A release that the cooldown kept from the installer's resolver."""
+
+    name: NormalizedName
+    chosen: AnyVersion | None
+    """What is used instead; `None` where nothing was."""
+    version: AnyVersion
+    uploaded_at: datetime
+    eligible_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What a report says beside the verdict; nothing here changes a ruling."""
 
@@ -455,3 +489,5 @@ class Run:
     """Seconds that guard itself spent on policy, snapshot and judging."""
     notes: tuple[str, ...] = ()
     """Limits of this verdict, such as wheels that a dry run never saw."""
+    held: tuple[HeldRelease, ...] = ()
+    """The newest release of each project that was held back for its age."""

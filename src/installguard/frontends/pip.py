@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from .processes import Process
 
-Stage: TypeAlias = Literal["source", "final", "contents", "install", "ping"]
-"""Why pip asks: before a source is built, on the final set, on downloaded wheels, before it installs, or just so."""
+Stage: TypeAlias = Literal["source", "final", "contents", "install", "starved", "ping"]
+"""Why pip asks: before a source is built, on the final set, on downloaded wheels, before it installs, because only
+releases that were held back would do, or just so."""
 
 GRACE = 1.0
 """Seconds that what pip started gets, once pip has ended after an interruption."""
@@ -38,6 +39,14 @@ class Judge(Protocol):
     """Says whether pip may go on."""
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool: ...
+
+    def rules(self) -> Mapping[str, object]:
+        """Return what the hook should look out for: `young_after` (seconds since the epoch or `None`), `licenses`."""
+        ...
+
+    def allow_young(self, young: Sequence[Distribution], older: Sequence[str]) -> Sequence[str]:
+        """Return the versions of *young* releases that the resolver may see beside the *older* ones."""
+        ...
 
     def unfixed(self) -> Sequence[str]:
         """Return the denied projects of which it would help to know other versions."""
@@ -142,26 +151,43 @@ class RunningPip:
     def _respond(self, greeting: Mapping[str, Any], message: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._lock:
             try:
-                go = self._answer(greeting, message)
+                answer = self._answer(greeting, message)
             except GuardError as error:
-                self._problem, go = str(error), False
+                answer, self._problem = {"go": False}, str(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no "go on"; it is told in one line
-                self._problem, go = f"internal error while judging: {error!r}", False
-            self._stopped = self._stopped or not (go or "hello" in message)
-            want = list(self._judge.unfixed()) if self._judge is not None and not go and self._problem is None else []
-        return {"go": go, "want": want}
+                answer, self._problem = {"go": False}, f"internal error while judging: {error!r}"
+            self._stopped = self._stopped or not (answer["go"] or "hello" in message)
+        return answer
 
-    def _answer(self, greeting: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
-        if message.get("ask") == "versions" and self._judge is not None:
-            self._judge.offer(message["versions"])
-        if self._stopped:
-            return False
+    def _answer(self, greeting: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
         if "hello" in message:
-            return self._welcome(message)
+            return {"go": self._welcome(message) and not self._stopped}
         if "refuse" in message:
             self._refusal = f"pip {greeting.get('pip')}: {message['refuse']}"
-            return False
-        return self._judge_stage(message)
+            return {"go": False}
+        self._judge_ready.wait()
+        judge = self._judge
+        if judge is None:
+            return {"go": False}
+        if message["ask"] == "versions":
+            judge.offer(message["versions"])
+        return {"go": False} if self._stopped else self._answer_question(judge, message)
+
+    def _answer_question(self, judge: Judge, message: Mapping[str, Any]) -> dict[str, Any]:
+        match message["ask"]:
+            case "unseen":
+                self._unseen = True
+                return {"go": False}
+            case "rules":
+                return {"go": True, "rules": judge.rules()}
+            case "age":
+                young = [parse_item(item) for item in message["items"]]
+                return {"go": True, "allow": list(judge.allow_young(young, message["older"]))}
+            case stage:
+                go = judge(stage, [parse_item(item) for item in message["items"]])
+                if go and stage == "install" and message["role"] == "install":
+                    self._installing = True
+                return {"go": go, "want": [] if go else list(judge.unfixed())}
 
     def _welcome(self, message: Mapping[str, Any]) -> bool:
         greeting = Greeting(
@@ -174,18 +200,6 @@ class RunningPip:
         if message["role"] == "install":
             self._greeting = greeting
         return greeting.pip is not None
-
-    def _judge_stage(self, message: Mapping[str, Any]) -> bool:
-        stage = message["ask"]
-        if stage == "unseen":
-            self._unseen = True
-            return False
-        asked = tuple(parse_item(item) for item in message["items"])
-        self._judge_ready.wait()
-        go = self._judge is not None and self._judge(stage, asked)
-        if go and stage == "install" and message["role"] == "install":
-            self._installing = True
-        return go
 
     def _signal_all(self, number: int) -> None:
         from .processes import descendants, signal_processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -17,6 +18,7 @@ from installguard.model import (
     Installed,
     LocalTree,
     Origin,
+    ProjectStatus,
     Release,
     VcsCheckout,
     WheelContents,
@@ -48,6 +50,10 @@ def _parse(item: Item) -> Distribution:
         requirement=item.get("requirement"),
         builds=bool(item.get("builds", False)),
         pinned=bool(item.get("pinned", False)),
+        hashed=bool(item.get("hashed", False)),
+        status=_status(item)[0],
+        status_reason=_status(item)[1],
+        indexes=tuple(item.get("indexes") or ()),
         contents=_contents(item) or (WheelContents(release=static) if claimed and static else None),
     )
 
@@ -86,6 +92,20 @@ def _origin(item: Item) -> Origin:
             raise ValueError(f"unknown kind {unknown!r}")
 
 
+STATUSES: dict[str, ProjectStatus] = {
+    "active": "active",
+    "archived": "archived",
+    "deprecated": "deprecated",
+    "quarantined": "quarantined",
+}
+
+
+def _status(item: Item) -> tuple[ProjectStatus | None, str]:
+    """Return the project's status and the reason for it; one that PEP 792 does not know is none."""
+    status, reason = item.get("status") or ("", "")
+    return STATUSES.get(status), str(reason)
+
+
 def _hashes(item: Item) -> Hashes:
     return tuple(sorted((str(name), str(value)) for name, value in item["hashes"].items()))
 
@@ -93,8 +113,12 @@ def _hashes(item: Item) -> Hashes:
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", _microseconds, text.strip()).replace("Z", "+00:00"))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _microseconds(fraction: re.Match[str]) -> str:
+    return fraction.group(1).ljust(7, "0")  # which is all that `fromisoformat` reads before Python 3.11
 
 
 def _contents(item: Item) -> WheelContents | None:
@@ -106,4 +130,5 @@ def _contents(item: Item) -> WheelContents | None:
         problem=contents["problem"],
         startup=tuple(contents["startup"]),
         built=bool(contents["built"]),
+        license=contents.get("license"),
     )

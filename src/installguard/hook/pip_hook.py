@@ -21,7 +21,7 @@ from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
     Item = Dict[str, Any]
 
@@ -243,17 +243,28 @@ def file_sha256(path: str) -> str:
     return digest.hexdigest()
 
 
+UPLOADS: Dict[Tuple[str, str], str] = {}
+"""Upload times that older pips do not keep, by page and file name."""
+
+
+def uploaded_at(link: Any) -> Optional[str]:
+    """Return when a file was uploaded, in ISO format, as far as its index told."""
+    known = getattr(link, "upload_time", None)
+    if known is not None:
+        return str(known.isoformat())
+    return UPLOADS.get((str(getattr(link.comes_from, "url", link.comes_from)), link.filename))
+
+
 def describe_link(link: Any) -> Item:
     """Return what a pip link says: URL, file name, hashes, yank, upload time, and the page it stands on."""
     page = getattr(link.comes_from, "url", link.comes_from)
-    uploaded = getattr(link, "upload_time", None)
     return {
         "url": redact(link.url),
         "filename": link.filename,
         "hashes": link_hashes(link),
         "index": redact(str(page)) if page else None,
         "yanked": link.yanked_reason,
-        "uploaded_at": uploaded.isoformat() if uploaded else None,
+        "uploaded_at": uploaded_at(link),
     }
 
 
@@ -282,6 +293,7 @@ def describe(req: Any, source: Any = None) -> Item:
             "requested": bool(req.user_supplied),
             "requirement": str(req.req) if req.req else None,
             "pinned": bool(req.hash_options) or bool(req.req and req.is_pinned),
+            "hashed": bool(req.hash_options),
             "builds": kind != "wheel",
             "required_by": parents(req),
         }
@@ -498,11 +510,23 @@ class Asker:
         self.command: Optional[str] = None
         self.stand_in: Optional[str] = None
         """The directory that stands in for pip in old-style builds, where this pip has them."""
+        self.rules: Optional[Item] = None
+        """From which upload time on a file is young, and whether licences matter."""
+        self.statuses: Dict[str, Tuple[str, str]] = {}
+        """What indexes say of whole projects (PEP 792): status and reason, by project."""
+        self.pages: Set[str] = set()
+        """The index pages that were read."""
+        self.exact: Set[str] = set()
+        """The projects of which the user asked for one version."""
+        self.ages: Dict[Tuple[str, ...], Set[str]] = {}
+        """What guard said of young releases, by project and versions."""
+        self.starved: Dict[str, List[Item]] = {}
+        """The young releases of projects of which nothing older would do."""
         self.finder: Any = None
         """pip's `PackageFinder`, as soon as one is at work."""
 
-    def ask(self, stage: str, items: List[Item]) -> None:
-        """Describe *items* to guard; return where it says go, else raise `Stopped`."""
+    def ask(self, stage: str, items: List[Item], **more: Any) -> Item:
+        """Describe *items* to guard; return its answer where it says go, else raise `Stopped`."""
         role = "build" if self.context["role"] == "build" or self.building else "install"
         parent = self.building[-1] if self.building else self.context.get("parent")
         for item in items:
@@ -510,7 +534,7 @@ class Asker:
             if item["role"] == "build" and item["requested"]:
                 item["requested"], item["required_by"] = False, [parent] if parent else []
         try:
-            self.channel.send({"ask": stage, "role": role, "items": items})
+            self.channel.send(dict(more, ask=stage, role=role, items=items))
             answer = self.channel.receive()
         except ChannelLostError as error:
             sys.stderr.write("guard: the guard process is gone (%s); stopped, nothing was installed\n" % error)
@@ -518,6 +542,32 @@ class Asker:
         if answer.get("go") is not True:
             self.tell_versions(answer.get("want") or [])
             raise Stopped
+        return answer
+
+    def allowed_young(self, project: str, young: List[Any], older: Set[str]) -> Set[str]:
+        """Return the versions among *young* candidates that guard lets the resolver see all the same."""
+        newest = {str(candidate.version): candidate for candidate in young}
+        asked = (project, *sorted(newest), "", *sorted(older))
+        if asked not in self.ages:
+            items = [describe_candidate(candidate, project) for candidate in newest.values()]
+            self.ages[asked] = set(self.ask("age", items, older=sorted(older)).get("allow") or [])
+        return self.ages[asked]
+
+    def told_of_starved(self) -> bool:
+        """Tell of projects of which only young releases would do, where pip gave up; return whether guard stops it."""
+        items = [item for items in self.starved.values() for item in items]
+        try:
+            if items:
+                self.ask("starved", items)
+        except Stopped:
+            return True
+        return False
+
+    def learn_rules(self) -> Item:
+        """Return what guard wants to know beyond names and files; asked once, as late as possible."""
+        if self.rules is None:
+            self.rules = dict(self.ask("rules", []).get("rules") or {})
+        return self.rules
 
     def tell_versions(self, projects: List[str]) -> None:
         """Tell which other versions of denied projects the index offers, so that guard can name one that passes."""
@@ -551,10 +601,28 @@ class Asker:
         """Return what was asked of a requirement as part of the final set now being worked on."""
         return self.final.get(len(self.building), {}).get(canonical(req.name)) if req.name else None
 
+    def add_index_facts(self, item: Item, resolver: Any) -> None:
+        """Add to *item* what the indexes say of its project: a status, and which of several indexes have it."""
+        project = canonical(item["name"] or "")
+        if project in self.statuses:
+            item["status"] = list(self.statuses[project])
+        finder = self.finder or getattr(resolver, "finder", None)
+        if item["kind"] in ("wheel", "sdist") and not item["direct"] and finder is not None:
+            item["indexes"] = indexes_with(finder, project)
+
     def still_wanted(self) -> None:
         """Ask whether to go on, where a child of ours may have been stopped meanwhile."""
         if self.children:
             self.ask("ping", [])
+
+
+def indexes_with(finder: Any, project: str) -> List[str]:
+    """Return the configured indexes on which the finder found a project, where there are several."""
+    if len(finder.index_urls) < 2:
+        return []
+    pages = {getattr(each.link.comes_from, "url", each.link.comes_from) for each in finder.find_all_candidates(project)}
+    urls = [url.rstrip("/") + "/" for url in finder.index_urls]
+    return sorted({redact(url) for url in urls if any(str(page).startswith(url) for page in pages if page)})
 
 
 def offered(finder: Any, project: str) -> List[str]:
@@ -686,6 +754,10 @@ def guard_run(asker: Asker, command: Any) -> None:
                     asker.ask("unseen", [])
             except Stopped:
                 return 1
+            except Exception:
+                if asker.told_of_starved():
+                    return 1
+                raise
             return status
 
         return run
@@ -695,6 +767,8 @@ def guard_run(asker: Asker, command: Any) -> None:
 
 def install_seams(asker: Asker) -> None:
     """Wrap the preparer, the resolvers and the installation step."""
+    import pip._internal.index.collector as collector
+    import pip._internal.index.package_finder as package_finder
     import pip._internal.operations.prepare as prepare
     import pip._internal.req as req_package
     import pip._internal.resolution.legacy.resolver as legacy
@@ -711,6 +785,146 @@ def install_seams(asker: Asker) -> None:
         parameters = ("self", "root_reqs", "check_supported_wheels")
         wrap(resolver, "resolve", parameters, functools.partial(ask_for_final_set, asker))
     wrap(req_package, "install_given_reqs", ("requirements",), functools.partial(ask_before_install, asker))
+    wrap(collector, "parse_links", ("page",), functools.partial(read_pages, asker))
+    evaluator = package_finder.CandidateEvaluator
+    wrap(evaluator, "get_applicable_candidates", ("self", "candidates"), functools.partial(hold_back, asker))
+
+
+def read_pages(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def parse_links(page: Any) -> Any:
+        links = list(original(page))
+        if links and page.url not in asker.pages:
+            asker.pages.add(page.url)
+            read_page(asker, page, knows_times=hasattr(links[0], "upload_time"))
+        return links
+
+    return parse_links
+
+
+def read_page(asker: Asker, page: Any, *, knows_times: bool) -> None:
+    """Note what an index page says and this pip does not read: upload times, the status of the project."""
+    content = page.content
+    if b"project-status" in content:
+        project, status, reason = project_status(page)
+        if project and status:
+            asker.statuses[canonical(project)] = (status, reason)
+    if b"upload-time" in content and not (knows_times and content.lstrip()[:1] == b"{"):
+        for filename, moment in upload_times(page):
+            UPLOADS[(page.url, filename)] = moment
+
+
+def page_data(page: Any) -> Item:
+    """Return a JSON page's object, or nothing where it is none."""
+    try:
+        data = json.loads(page.content)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def project_status(page: Any) -> Tuple[str, str, str]:
+    """Return project, status and reason as a page gives them by PEP 792."""
+    if page.content.lstrip()[:1] == b"{":
+        data = page_data(page)
+        status = data.get("project-status")
+        if isinstance(status, dict):
+            return str(data.get("name") or ""), str(status.get("status") or ""), str(status.get("reason") or "")
+        return "", "", ""
+    text = page.content.decode(page.encoding or "utf-8", "replace")
+    found = {}
+    for tag in re.findall(r"<meta\b[^>]*>", text[: 1 << 16], flags=re.IGNORECASE):
+        named = attributes(tag)
+        found[named.get("name", "")] = named.get("content", "")
+    project = page.url.rstrip("/").rpartition("/")[2]
+    return project, found.get("pypi:project-status", ""), found.get("pypi:project-status-reason", "")
+
+
+def upload_times(page: Any) -> Iterator[Tuple[str, str]]:
+    """Yield file name and upload time of each file of a page that gives one."""
+    from urllib.parse import unquote, urlsplit
+
+    if page.content.lstrip()[:1] == b"{":
+        for file in page_data(page).get("files") or ():
+            if isinstance(file, dict) and isinstance(file.get("upload-time"), str):
+                yield str(file.get("filename")), file["upload-time"]
+        return
+    text = page.content.decode(page.encoding or "utf-8", "replace")
+    for tag in re.findall(r"<a\b[^>]*>", text, flags=re.IGNORECASE):
+        named = attributes(tag)
+        moment = named.get("data-upload-time") or named.get("upload-time")
+        if moment and named.get("href"):
+            yield unquote(urlsplit(named["href"]).path.rpartition("/")[2]), moment
+
+
+def attributes(tag: str) -> Dict[str, str]:
+    """Return the attributes of an HTML tag."""
+    import html
+
+    pairs = re.findall(r"([\w:-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", tag)
+    return {name.lower(): html.unescape(double or single) for name, double, single in pairs}
+
+
+def moment(text: Optional[str]) -> Optional[float]:
+    """Return an ISO time as seconds since the epoch, UTC where it names no zone; `None` for what is none."""
+    from datetime import datetime, timezone
+
+    found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z", text or "")
+    if found is None:
+        return None
+    zone = (found.group(3) or "Z").replace("Z", "+0000").replace(":", "")
+    try:
+        parsed = datetime.strptime(found.group(1) + found.group(2) + zone, "%Y-%m-%d%H:%M:%S%z")
+    except ValueError:
+        return None
+    return parsed.astimezone(timezone.utc).timestamp()
+
+
+def hold_back(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
+    def get_applicable_candidates(self: Any, candidates: Any) -> Any:
+        found = original(self, candidates)
+        limit = asker.learn_rules().get("young_after")
+        project = canonical(self._project_name)
+        if limit is None or self._hashes or project in asker.exact:
+            return found
+        young = [candidate for candidate in found if (moment(uploaded_at(candidate.link)) or 0) > limit]
+        if not young:
+            return found
+        older = {str(candidate.version) for candidate in found if candidate not in young}
+        kept = asker.allowed_young(project, young, older)
+        rest = [candidate for candidate in found if candidate not in young or str(candidate.version) in kept]
+        if not rest:
+            asker.starved[project] = [describe_candidate(young[-1], project)]
+        return rest
+
+    return get_applicable_candidates
+
+
+def describe_candidate(candidate: Any, project: str) -> Item:
+    """Return what is known of a release that the resolver has not asked for yet."""
+    item = describe_link(candidate.link)
+    item.update(
+        {
+            "kind": "wheel" if candidate.link.is_wheel else "sdist",
+            "name": project,
+            "version": str(candidate.version),
+            "direct": False,
+            "editable": False,
+            "requested": False,
+            "requirement": None,
+            "pinned": False,
+            "hashed": False,
+            "builds": not candidate.link.is_wheel,
+            "required_by": [],
+        }
+    )
+    return item
+
+
+def exact_pins(root_reqs: Any) -> Iterator[str]:
+    """Yield the projects of which the user asked for one version, on the command line, in a file or by constraint."""
+    for req in root_reqs:
+        if req.req and req.is_pinned:
+            yield canonical(req.req.name)
 
 
 def ask_before_source(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -738,6 +952,8 @@ def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[...
         if req.is_wheel:
             dist = original(req, *args, **kwargs)
             req._installguard_metadata = {"name": str(dist.raw_name), "version": str(dist.version)}
+            if asker.learn_rules().get("licenses"):
+                req._installguard_metadata["license"] = license_of(dist)
             return dist
         asker.tree(req)
         asker.building.append(canonical(req.name) if req.name else describe(req)["filename"])
@@ -752,10 +968,21 @@ def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[...
     return _get_prepared_distribution
 
 
+def license_of(dist: Any) -> Optional[str]:
+    """Return the SPDX expression of a distribution's metadata, else its licence classifiers joined by ` AND `."""
+    expression = dist.metadata.get("License-Expression")
+    if expression:
+        return str(expression)
+    classifiers = dist.metadata.get_all("Classifier") or []
+    return " AND ".join(str(each) for each in classifiers if str(each).startswith("License ::")) or None
+
+
 def ask_for_final_set(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:
-    def resolve(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
-        items = list(final_set(self, result))
+    def resolve(self: Any, root_reqs: Any, *args: Any, **kwargs: Any) -> Any:
+        asker.learn_rules()
+        asker.exact.update(exact_pins(root_reqs))
+        result = original(self, root_reqs, *args, **kwargs)
+        items = list(final_set(asker, self, result))
         asker.final[len(asker.building)] = {canonical(item["name"]): item for item in items}
         asker.ask("final", items)
         asker.resolutions += 1
@@ -788,11 +1015,13 @@ def ask_before_install(asker: Asker, original: Callable[..., Any]) -> Callable[.
 # ------------------------------------------------------------------ what a resolution came to
 
 
-def final_set(resolver: Any, requirement_set: Any) -> Iterator[Item]:
+def final_set(asker: Asker, resolver: Any, requirement_set: Any) -> Iterator[Item]:
     """Yield every distribution of a finished resolution: what will be installed, and what it relies on."""
     result = getattr(resolver, "_result", None)
     if result is None:
-        yield from legacy_set(requirement_set)
+        for item in legacy_set(requirement_set):
+            asker.add_index_facts(item, resolver)
+            yield item
         return
     asked = dict(requirement_set.requirements)
     for identifier, candidate in result.mapping.items():
@@ -809,6 +1038,7 @@ def final_set(resolver: Any, requirement_set: Any) -> Iterator[Item]:
             add_contents(item, asked.get(candidate.name, req))
         item["required_by"], item["requested"] = graph_parents(result.graph, identifier, candidate.project_name)
         item["requirement"] = requirement_text(result, identifier)
+        asker.add_index_facts(item, resolver)
         yield item
 
 
@@ -922,12 +1152,14 @@ def eager_imports() -> None:
     """Load what the hook may need later: newer pips forbid imports once they install."""
     import configparser  # noqa: F401
     import hashlib  # noqa: F401
+    import html  # noqa: F401
     import inspect  # noqa: F401
     import urllib.parse  # noqa: F401
     import zipfile  # noqa: F401
     import zlib  # noqa: F401
 
     toml_loads()
+    moment("2020-01-01T00:00:00Z")  # which loads what `strptime` wants
 
 
 def greet(channel: Channel, context: Item, version: Optional[str]) -> bool:
