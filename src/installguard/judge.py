@@ -20,6 +20,7 @@ from .model import (
     DirectUrl,
     Distribution,
     Evidence,
+    HeldRelease,
     Installed,
     Level,
     LocalTree,
@@ -94,15 +95,26 @@ class Judge:
                 self._held_back[(each.release.name, version_key(each.release.version))] = each
         return tuple(sorted(versions))
 
-    def held_back(self) -> tuple[Distribution, ...]:
-        """Return, of each project of the final set, the newest release that was held back and is newer than it."""
-        newest: dict[NormalizedName, Distribution] = {}
-        for each in self._held_back.values():
-            chosen = [d.release for d in self._distributions.values() if d.release and d.name == each.name]
-            if each.name and any(is_newer(each.release, release) for release in chosen):
-                known = newest.get(each.name)
-                if known is None or is_newer(each.release, known.release):
-                    newest[each.name] = each
+    def held_back(self) -> tuple[HeldRelease, ...]:
+        """Return, of each project judged, the newest release that was held back and is newer than what is used."""
+        newest: dict[NormalizedName, HeldRelease] = {}
+        for each in sorted(self._held_back.values(), key=lambda each: sorting_key(each.release)):
+            chosen = max(
+                (d.release for d in self._distributions.values() if d.name == each.name), key=sorting_key, default=None
+            )
+            if (
+                is_newer(each.release, chosen)
+                and each.release
+                and isinstance(each.origin, Artifact)
+                and each.origin.uploaded_at
+            ):
+                newest[each.release.name] = HeldRelease(
+                    name=each.release.name,
+                    chosen=chosen.version if chosen else None,
+                    version=each.release.version,
+                    uploaded_at=each.origin.uploaded_at,
+                    eligible_at=each.origin.uploaded_at + self.policy.release.min_age,
+                )
         return tuple(newest[name] for name in sorted(newest))
 
     def _held(self, distribution: Distribution) -> bool:

@@ -103,6 +103,7 @@ def conclude(request: Request, judge: Judge, python: str, outcome: PipOutcome) -
         stopped=stopped and not outcome.installing,
         problem=problem,
         notes=tuple(notes_on(verdict, outcome)),
+        held=judge.held_back(),
     )
     return Conclusion(verdict=verdict, run=run, exit_code=pip_exit_code(verdict, judge.policy, outcome, problem))
 
