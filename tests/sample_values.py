@@ -20,6 +20,7 @@ from installguard.model import (
     Finding,
     Level,
     Origin,
+    ProjectStatus,
     Role,
     Severity,
     SnapshotInfo,
@@ -37,14 +38,23 @@ TAKEN = datetime(2026, 11, 21, 18, 40, tzinfo=timezone.utc)
 INDEX = "https://index.example.org/simple/"
 
 
-def artifact(name: str, version: str, *, sdist: bool = False, yanked: str | None = None) -> Artifact:
+def artifact(
+    name: str,
+    version: str,
+    *,
+    sdist: bool = False,
+    yanked: str | None = None,
+    uploaded_at: datetime | None = TAKEN - timedelta(days=30),
+    index: str | None = INDEX,
+) -> Artifact:
     filename = f"{name}-{version}.tar.gz" if sdist else f"{name}-{version}-py3-none-any.whl"
     return Artifact(
         filename=filename,
         url=f"https://files.example.org/{filename}",
         hashes=(("sha256", "4f0d" * 16),),
         kind="sdist" if sdist else "wheel",
-        index=INDEX,
+        index=index,
+        uploaded_at=uploaded_at,
         yanked=yanked,
     )
 
@@ -60,6 +70,10 @@ def distribution(
     requirement: str | None = None,
     builds: bool = False,
     contents: WheelContents | None = None,
+    hashed: bool = False,
+    status: ProjectStatus | None = None,
+    indexes: Sequence[str] = (),
+    fixes: Sequence[str] = (),
 ) -> Distribution:
     return Distribution(
         name=canonicalize_name(name),
@@ -71,6 +85,10 @@ def distribution(
         requirement=requirement,
         builds=builds,
         contents=contents,
+        hashed=hashed,
+        status=status,
+        indexes=tuple(indexes),
+        fixes=tuple(fixes),
     )
 
 

@@ -235,6 +235,16 @@ def _level(finding: Finding, policy: Policy) -> Level:
             return _vulnerability_level(finding, policy.vulnerabilities)
         case Code.YANKED:
             return policy.release.yanked
+        case Code.TOO_YOUNG:
+            return _age_level(finding, policy)
+        case Code.AGE_UNKNOWN:
+            return policy.release.min_age_unknown
+        case Code.PROJECT_STATUS:
+            return _status_level(finding, policy.release)
+        case Code.AMBIGUOUS_INDEX:
+            return policy.packages.ambiguous_index
+        case Code.SIMILAR_NAME:
+            return policy.packages.similar_name
         case Code.DIRECT_ORIGIN:
             return policy.packages.direct
         case Code.NEEDS_BUILD:
@@ -261,14 +271,27 @@ _FIXED_LEVELS: Mapping[Code, Level] = {
     Code.FEED_UNREADABLE: Level.WARN,
     Code.WAIVER_EXPIRED: Level.WARN,
     Code.WAIVER_UNUSED: Level.WARN,
-    # No check of this version raises these; should one arrive all the same, it is not passed over.
-    Code.TOO_YOUNG: Level.DENY,
+    # No check of this version raises it; should one arrive all the same, it is not passed over.
     Code.LICENSE: Level.DENY,
-    Code.AGE_UNKNOWN: Level.WARN,
-    Code.PROJECT_STATUS: Level.WARN,
-    Code.AMBIGUOUS_INDEX: Level.WARN,
-    Code.SIMILAR_NAME: Level.WARN,
 }
+
+
+def _age_level(finding: Finding, policy: Policy) -> Level:
+    """Return the level of a release that is too young: where its very bytes were chosen before, a warning."""
+    hashed = finding.subject is not None and finding.subject.hashed
+    return Level.WARN if hashed and policy.preset != "strict" else Level.DENY
+
+
+def _status_level(finding: Finding, policy: ReleasePolicy) -> Level:
+    match finding.subject.status if finding.subject is not None else None:
+        case "quarantined":
+            return policy.quarantined
+        case "archived":
+            return policy.archived
+        case "deprecated":
+            return policy.deprecated
+        case "active" | None:  # no check says so; should one, it is not passed over
+            return Level.WARN
 
 
 def _vulnerability_level(finding: Finding, policy: VulnerabilityPolicy) -> Level:
@@ -304,6 +327,68 @@ def fixed_versions(advisory: Advisory) -> frozenset[Version]:
 # ---------------------------------------------------------------- waivers
 
 _NOT_WAIVABLE = frozenset({Code.UNJUDGED, Code.WAIVER_EXPIRED, Code.WAIVER_UNUSED})
+
+
+RULED_BY: Mapping[Code, tuple[str, ...]] = {
+    Code.MALICIOUS: ("malicious.level",),
+    Code.MALICIOUS_PROJECT: ("malicious.other-versions",),
+    Code.VULNERABLE: (
+        "vulnerabilities.deny",
+        "vulnerabilities.warn",
+        "vulnerabilities.unknown-severity",
+        "vulnerabilities.exploited",
+        "vulnerabilities.no-fix",
+    ),
+    Code.YANKED: ("release.yanked",),
+    Code.TOO_YOUNG: ("release.min-age", "release.min-age-exclude"),
+    Code.AGE_UNKNOWN: ("release.min-age-unknown",),
+    Code.PROJECT_STATUS: ("release.status.quarantined", "release.status.archived", "release.status.deprecated"),
+    Code.DENIED_PACKAGE: ("packages.deny",),
+    Code.NOT_ALLOWED: ("packages.allow",),
+    Code.WRONG_INDEX: ("packages.index",),
+    Code.AMBIGUOUS_INDEX: ("packages.ambiguous-index",),
+    Code.SIMILAR_NAME: ("packages.similar-name",),
+    Code.DIRECT_ORIGIN: ("packages.direct",),
+    Code.NEEDS_BUILD: ("builds.level", "builds.allow"),
+    Code.STARTUP_CODE: ("builds.startup-code",),
+    Code.LICENSE: ("licenses.deny", "licenses.unknown"),
+    Code.UNKNOWN_RELEASE: ("preset",),
+}
+"""The keys that can make the ruling of a code, no key that of two; other codes have a level of their own."""
+
+
+def ruling_keys(finding: Finding, policy: Policy) -> tuple[str, ...]:
+    """Return the keys that make the ruling of *finding*: of those of its code, the ones that this fact falls under."""
+    match finding.code:
+        case Code.VULNERABLE:
+            return tuple(_vulnerability_keys(finding, policy.vulnerabilities))
+        case Code.PROJECT_STATUS if finding.subject is not None and finding.subject.status is not None:
+            return (f"release.status.{finding.subject.status}",)
+        case Code.LICENSE:
+            return ("licenses.unknown",) if finding.unknown else ("licenses.deny",)
+        case code:
+            return RULED_BY.get(code, ())
+
+
+def _vulnerability_keys(finding: Finding, policy: VulnerabilityPolicy) -> Iterator[str]:
+    advisory, subject = finding.advisory, finding.subject
+    rated = advisory.severity if advisory is not None else None
+    severity = policy.unknown_severity if rated is None else rated
+    if rated is None:
+        yield "vulnerabilities.unknown-severity"
+    if _reaches(severity, policy.deny):
+        yield "vulnerabilities.deny"
+    if _reaches(severity, policy.warn):
+        yield "vulnerabilities.warn"
+    if advisory is None or advisory.exploited:
+        yield "vulnerabilities.exploited"
+    if advisory is not None and not has_fix(advisory, subject.release if subject is not None else None):
+        yield "vulnerabilities.no-fix"
+
+
+def _lifts(waiver: Waiver, finding: Finding, policy: Policy) -> bool:
+    """Return whether *waiver* is about *finding* and may lift what rules it, whatever its date."""
+    return _covers(waiver, finding) and waiver.barred.isdisjoint(ruling_keys(finding, policy))
 
 
 def _covers(waiver: Waiver, finding: Finding) -> bool:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from ..model import Check, Evidence, Finding
 from ..policy import Policy
 from .advisories import check_advisories
+from .ages import check_release_age
 from .builds import check_needs_build, check_startup_code
 from .contents import check_contents
 from .identity import check_identity
-from .origins import check_direct_origin, check_yanked
+from .indexes import check_ambiguous_index, check_wrong_index
+from .origins import check_direct_origin, check_status, check_yanked
 from .packages import check_allowed, check_denied
 from .snapshot import check_age, check_missing, check_unreadable
 
 CHECKS: tuple[Check, ...] = (
     check_advisories,
     check_yanked,
+    check_release_age,
+    check_status,
+    check_wrong_index,
+    check_ambiguous_index,
     check_direct_origin,
     check_needs_build,
     check_startup_code,

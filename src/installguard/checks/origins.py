@@ -1,4 +1,4 @@
-"""Where a distribution comes from: `yanked`, `direct-origin`."""
+"""Where a distribution comes from, and what that place says of it: `yanked`, `project-status`, `direct-origin`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ def check_yanked(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
             case Artifact(yanked=str() as reason):
                 detail = f"was yanked: {reason}" if reason.strip() else "was yanked (no reason given)"
                 yield Finding(code=Code.YANKED, subject=subject, detail=detail)
+
+
+def check_status(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
+    """Find projects that their index marks as quarantined, archived or deprecated (PEP 792)."""
+    for subject in subjects(evidence):
+        if subject.status not in (None, "active"):
+            reason = f": {subject.status_reason.strip()}" if subject.status_reason.strip() else ""
+            detail = f"is of a project that its index marks as {subject.status}{reason}"
+            yield Finding(code=Code.PROJECT_STATUS, subject=subject, detail=detail)
 
 
 def check_direct_origin(evidence: Evidence, policy: Policy) -> Iterator[Finding]:

@@ -78,25 +78,45 @@ CODES: Mapping[Code, CodeText] = {
         ),
     ),
     Code.TOO_YOUNG: CodeText(
-        meaning="The release was uploaded more recently than the cooldown allows.",
-        evidence="The upload time that the index gives.",
-        level="release.min-age. " + LATER,
-        lift="Wait, or take an older release.",
-        raised=False,
+        meaning=(
+            "The file was uploaded more recently than the cooldown allows: most malicious releases are found out "
+            "within days."
+        ),
+        evidence="The upload time that the index gives, and the time at which the release becomes eligible.",
+        level=(
+            "Deny, where release.min-age (3d; relaxed: 0d, strict: 7d) is not over; warn where a hash or a lock file "
+            "chose the very file before, save under preset = 'strict'. Not for what release.min-age-exclude names, "
+            "nor for a release that fixes what the one otherwise chosen suffers from."
+        ),
+        lift=(
+            "Wait until the time that is named, take an older release, add the project or the release to "
+            "release.min-age-exclude, or waive it for the release: guard waive too-young NAME==VERSION --reason … "
+            "--expires …"
+        ),
     ),
     Code.AGE_UNKNOWN: CodeText(
         meaning="The index gives no upload time, so that the cooldown cannot be kept.",
-        evidence="The index page without a time.",
-        level="release.min-age-unknown. " + LATER,
-        lift="Use an index that gives upload times.",
-        raised=False,
+        evidence="The file, and the index page without a time (PEP 700) of it.",
+        level=(
+            "release.min-age-unknown (allow; strict: deny), where release.min-age asks for an age at all, save for "
+            "what release.min-age-exclude names."
+        ),
+        lift=(
+            "Use an index that gives upload times, add the project to release.min-age-exclude, or waive it for the "
+            "release: guard waive age-unknown NAME==VERSION --reason … --expires …"
+        ),
     ),
     Code.PROJECT_STATUS: CodeText(
-        meaning="The index marks the project as quarantined, archived or deprecated (PEP 792).",
-        evidence="The index page's own mark.",
-        level="release.status. " + LATER,
-        lift="Look for a project that is maintained.",
-        raised=False,
+        meaning=(
+            "The index marks the whole project as quarantined (it is thought to be malicious), archived (no release is "
+            "to be expected, not even a fix) or deprecated."
+        ),
+        evidence="The index page's own mark (PEP 792), with the reason given there.",
+        level=("release.status, one level each: quarantined deny; archived and deprecated warn (relaxed: allow)."),
+        lift=(
+            "Look for a project that is maintained, or waive it for the release: guard waive project-status "
+            "NAME==VERSION --reason … --expires …"
+        ),
     ),
     Code.DENIED_PACKAGE: CodeText(
         meaning="The policy denies this project, or these releases of it.",
@@ -120,18 +140,32 @@ CODES: Mapping[Code, CodeText] = {
         ),
     ),
     Code.WRONG_INDEX: CodeText(
-        meaning="The policy ties this name to an index, and the file comes from another one.",
-        evidence="The index that the file comes from.",
-        level="Always deny; packages.index ties names to indexes. " + LATER,
-        lift="Take the file from the index that the policy names.",
-        raised=False,
+        meaning="The policy ties this name to an index, and the release comes from elsewhere.",
+        evidence=(
+            "The index, URL or checkout that it comes from, beside the first entry of packages.index that matches the "
+            "name. Credentials and a trailing slash make no difference; scheme, host, port and path do. A local tree "
+            "is not meant."
+        ),
+        level="Always deny; packages.index ties names to indexes.",
+        lift=(
+            "Take the release from the index that the policy names, change the entry, or waive it for the release: "
+            "guard waive wrong-index NAME==VERSION --reason … --expires …"
+        ),
     ),
     Code.AMBIGUOUS_INDEX: CodeText(
-        meaning="Two configured indexes offer this project, and nothing says which is meant.",
-        evidence="The indexes that offer it.",
-        level="packages.ambiguous-index. " + LATER,
-        lift="Tie the name to one index.",
-        raised=False,
+        meaning=(
+            "Two configured indexes offer this project, and nothing says which is meant: whoever takes a private "
+            "name on a public index can slip in a release (dependency confusion)."
+        ),
+        evidence=(
+            "The indexes on which the installer itself found the project. A hash in the requirement says which file "
+            "is meant."
+        ),
+        level="packages.ambiguous-index (warn; relaxed: allow, strict: deny).",
+        lift=(
+            "Tie the name to one index by packages.index, or waive it for the release: guard waive ambiguous-index "
+            "NAME==VERSION --reason … --expires …"
+        ),
     ),
     Code.SIMILAR_NAME: CodeText(
         meaning="The name is nearly that of a popular project, and is not popular itself.",
