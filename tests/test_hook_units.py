@@ -407,6 +407,9 @@ SEAMS = [
     ("install_given_reqs", "install_given_reqs"),
     ("_?get_runnable_pip", "get_runnable_pip"),
     ("create_command", "create_command"),
+    ("yanked_reason", "AttributeError: 'Link' object has no attribute 'yanked_reason'"),
+    ("user_supplied", "AttributeError: 'InstallRequirement' object has no attribute 'user_supplied'"),
+    ("get_install_requirement", "has no attribute 'get_install_requirement'"),
     ("prepare", "pip._internal.operations.prepare"),
     ("build_env", "pip._internal.build_env"),
 ]

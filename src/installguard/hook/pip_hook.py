@@ -563,6 +563,17 @@ class Asker:
             return True
         return False
 
+    def told_of_misunderstanding(self, error: Exception) -> bool:
+        """Tell guard of an error made by our own reading of pip's objects; return whether it was one."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        ours = trace is not None and trace.tb_frame.f_code.co_filename == __file__
+        if not ours or not isinstance(error, (AttributeError, TypeError, LookupError)):
+            return False
+        self.channel.send({"refuse": "%s: %s" % (type(error).__name__, error)})
+        return True
+
     def learn_rules(self) -> Item:
         """Return what guard wants to know beyond names and files; asked once, as late as possible."""
         if self.rules is None:
@@ -754,8 +765,8 @@ def guard_run(asker: Asker, command: Any) -> None:
                     asker.ask("unseen", [])
             except Stopped:
                 return 1
-            except Exception:
-                if asker.told_of_starved():
+            except Exception as error:
+                if asker.told_of_starved() or asker.told_of_misunderstanding(error):
                     return 1
                 raise
             return status
