@@ -171,7 +171,7 @@ ONCE = (
     Row(
         name="variables-of-the-interpreter",
         command="install nice",
-        variables={"PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1"},
+        variables={"PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         brings=NICE,
     ),
     Row(name="no-clean", command="install --no-clean --no-cache-dir source", brings="source/__init__.py"),
