@@ -400,6 +400,16 @@ def test_what_installs_nothing_ends_as_pip_ends_whatever_the_policy_says_of_the_
         assert (ran.code, ran.err) == (0, ""), ran.text
 
 
+def test_a_requirement_that_is_not_for_this_interpreter_ends_as_with_pip(project: Project) -> None:
+    project.write('[tool.installguard]\npreset = "strict"\n')
+    no_feed(project)
+
+    ran, _ = project.guard("install", "nice; python_version < '3'")
+
+    assert (ran.code, ran.err) == (0, ""), ran.text
+    assert "Ignoring nice" in ran.out
+
+
 # ---------------------------------------------------------------- the real feed
 
 

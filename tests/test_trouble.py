@@ -222,13 +222,15 @@ def test_impatience_is_understood(
     assert not list(temporary.glob("installguard-*"))
 
 
+@pytest.mark.parametrize("doing", ["downloading", "building"])
 def test_ctrl_c_in_a_terminal_reaches_everybody_once(
-    environment: Environment, downloading: Situation, temporary: Path
+    request: pytest.FixtureRequest, environment: Environment, temporary: Path, doing: str
 ) -> None:
+    situation: Situation = request.getfixturevalue(doing)
     before = environment.files()
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "installguard", "--python", str(environment.python), "install", *downloading.arguments],
+        [sys.executable, "-m", "installguard", "--python", str(environment.python), "install", *situation.arguments],
         env=environment.environ(),
         cwd=environment.home,
         stdin=slave,
@@ -239,7 +241,7 @@ def test_ctrl_c_in_a_terminal_reaches_everybody_once(
         preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
-    wait_until(downloading.reached)
+    wait_until(situation.reached)
     time.sleep(0.2)
     running = Running(process)
     running.note()
@@ -307,6 +309,19 @@ def test_a_signal_ends_a_feed_update_and_leaves_the_snapshot_in_force(
     assert ran.err == "guard: interrupted\n"
     assert environment.guard("-q", "check", "evil==1.0").code == 10
     assert not [path.name for path in (tmp_path / "guard-cache").iterdir() if path.name.startswith("building")]
+
+
+def test_a_doctor_that_is_interrupted_leaves_nobody_behind(start: Callable[..., Running], temporary: Path) -> None:
+    running = start("doctor")
+    wait_until(lambda: any(temporary.glob("installguard-doctor-*/installguard-*")))
+
+    running.signal(signal.SIGTERM)
+    ran = running.end()
+
+    assert ran.code == 130, ran.text
+    assert ran.err == "guard: interrupted\n"
+    assert running.survivors() == set()
+    assert list(temporary.iterdir()) == []
 
 
 # ---------------------------------------------------------------- streams

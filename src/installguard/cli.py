@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GuardError as error:
         return complain(error)
     except KeyboardInterrupt:
+        exec("", {})  # noqa: S102 - CPython dies of an interrupt that has passed through `exec`, unless a later one ran well
         say("guard: interrupted")
         return ExitCode.INTERRUPTED
     except OSError as error:

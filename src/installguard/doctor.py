@@ -263,6 +263,7 @@ def install(
     plain = {name: value for name, value in environ.items() if not name.startswith("INSTALLGUARD_")}
     plain.update({name: environ[name] for name in ("INSTALLGUARD_CACHE_DIR",) if name in environ})
     plain.update(NO_PROXY="127.0.0.1", no_proxy="127.0.0.1", NO_COLOR="1", COLUMNS="1000")
+    plain.update(TMPDIR=str(directory), TEMP=str(directory))  # so that nothing is left, even where all this is ended
     try:
         done = subprocess.run(  # noqa: S603 - guard itself
             [*guard, *pip, "--target", str(into), *more, f"{name}==1.0"],

@@ -63,10 +63,13 @@ class Judge:
         self._held_back: dict[tuple[NormalizedName, str], Distribution] = {}
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool:
-        """Take note of *asked*, and return whether nothing known so far stops the installer."""
+        """Take note of *asked*, and return whether nothing known so far stops the installer.
+
+        Where there is nothing to judge, as where no requirement is for this interpreter, nothing stops it.
+        """
         started = time.perf_counter()
         self._note(stage, asked)
-        go = not stops(self.verdict(), self.policy)
+        go = not self._distributions or not stops(self.verdict(), self.policy)
         self.seconds += time.perf_counter() - started
         return go
 
