@@ -105,6 +105,7 @@ def _advisory(
         withdrawn and datetime.fromisoformat(withdrawn),
         url,
         feed,
+        False,  # which no record says of itself
     )
     for put, value in zip(_PUTS, values, strict=True):
         put(advisory, value)
