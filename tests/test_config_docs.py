@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from installguard.config import load_table
-from installguard.config.keys import KEYS, LATER
+from installguard.config.keys import KEYS
 from installguard.config.toml import parse_toml
-from installguard.config.values import LATER_SOURCE
+from installguard.config.values import SOURCE_FIELDS
 from installguard.policy import Preset
 
 TEXT = (Path(__file__).parents[1] / "docs" / "policy.md").read_text(encoding="utf-8")
@@ -36,16 +36,21 @@ def test_the_table_gives_each_presets_values(column: int) -> None:
         assert rows()[key.path][column] == key.kind.write(key.presets[presets[column]]).strip('"'), key.path
 
 
-def test_every_key_of_later_versions_is_named() -> None:
-    reserved = TEXT.partition("## For later versions")[2]
-    named = re.findall(r"`([a-zA-Z.-]+)`", reserved)
-    known = [f"{section}.{key}".lstrip(".") for section, keys in LATER.items() for key in keys]
-    assert sorted(named) == sorted([*known, *(f"feed.sources.NAME.{key}" for key in LATER_SOURCE)])
+def test_every_key_of_a_source_is_named() -> None:
+    section = TEXT.partition("### Feed sources")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE) == list(SOURCE_FIELDS)
+
+
+def test_every_rule_of_combining_names_keys_that_there_are() -> None:
+    table = TEXT.partition("## Parents")[2].partition("## Values")[0]
+    named = set(re.findall(r"`([a-z]+\.[a-z-]+)`", table))
+    assert named <= {"feed.sources", *(key.path for key in KEYS)}
 
 
 def test_every_example_is_a_valid_policy() -> None:
     examples = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 6
     for example in examples:
         table = parse_toml(example)["tool"]["installguard"]
+        table.pop("extends", None)  # names files that are not here
         assert load_table(table, path=Path("/p/pyproject.toml"), today=date(2026, 11, 21)).files

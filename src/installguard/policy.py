@@ -99,7 +99,7 @@ class VulnerabilityPolicy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasePolicy:
     yanked: Level = Level.WARN
-    min_age: timedelta = timedelta(0)
+    min_age: timedelta = timedelta(days=3)
     """Younger releases are held back; zero holds none back."""
     min_age_exclude: tuple[PackageMatch, ...] = ()
     min_age_unknown: Level = Level.ALLOW
@@ -156,6 +156,8 @@ class Waiver:
     """The last day on which it holds (UTC)."""
     where: str
     """The table it was read from, such as `tool.installguard.waivers[2]`."""
+    barred: frozenset[str] = frozenset()
+    """Keys whose rulings it cannot lift: another policy file wrote them, and lets no other waive what they rule."""
 
     @property
     def release(self) -> str:
@@ -180,12 +182,16 @@ class Policy:
     builds: BuildsPolicy = BuildsPolicy()
     licenses: LicensesPolicy = LicensesPolicy()
     waivers: tuple[Waiver, ...] = ()
+    waivable: tuple[Code, ...] = ()
+    """Codes that a child of this policy may waive, sorted; the policy itself is judged without them."""
     files: tuple[str, ...] = ()
     """The files it was read from, nearest first."""
     digest: str = ""
     """`sha256:…` over what it says."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each key of `guard policy show` was set: a file, `preset strict`, `default`."""
+    remarks: tuple[str, ...] = ()
+    """What its files say without effect, beside a tighter parent: one line each, with file and place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +223,7 @@ def rule(evidence: Evidence, findings: Iterable[Finding], policy: Policy) -> Ver
 
 def _ruling(finding: Finding, policy: Policy, today: date) -> Ruling:
     level = _level(finding, policy)
-    valid = [waiver for waiver in policy.waivers if today <= waiver.expires and _covers(waiver, finding)]
+    valid = [waiver for waiver in policy.waivers if today <= waiver.expires and _lifts(waiver, finding, policy)]
     if level is Level.ALLOW or not valid:
         return Ruling(finding=finding, level=level)
     longest = max(valid, key=lambda waiver: (waiver.expires, waiver.where, waiver.finding))
@@ -340,7 +346,7 @@ RULED_BY: Mapping[Code, tuple[str, ...]] = {
         "vulnerabilities.no-fix",
     ),
     Code.YANKED: ("release.yanked",),
-    Code.TOO_YOUNG: ("release.min-age", "release.min-age-exclude"),
+    Code.TOO_YOUNG: ("release.min-age",),
     Code.AGE_UNKNOWN: ("release.min-age-unknown",),
     Code.PROJECT_STATUS: ("release.status.quarantined", "release.status.archived", "release.status.deprecated"),
     Code.DENIED_PACKAGE: ("packages.deny",),
@@ -349,7 +355,7 @@ RULED_BY: Mapping[Code, tuple[str, ...]] = {
     Code.AMBIGUOUS_INDEX: ("packages.ambiguous-index",),
     Code.SIMILAR_NAME: ("packages.similar-name",),
     Code.DIRECT_ORIGIN: ("packages.direct",),
-    Code.NEEDS_BUILD: ("builds.level", "builds.allow"),
+    Code.NEEDS_BUILD: ("builds.level",),
     Code.STARTUP_CODE: ("builds.startup-code",),
     Code.LICENSE: ("licenses.deny", "licenses.unknown"),
     Code.UNKNOWN_RELEASE: ("preset",),
@@ -428,8 +434,14 @@ def _of_waivers(evidence: Evidence, findings: Sequence[Finding], policy: Policy,
         if waiver.expires < today:
             detail = f"{what} expired on {waiver.expires}: renew it or remove it"
             yield Finding(code=Code.WAIVER_EXPIRED, subject=None, detail=detail)
-        elif not any(_covers(waiver, finding) for finding in findings):
+            continue
+        covered = [finding for finding in findings if _covers(waiver, finding)]
+        if not covered:
             yield Finding(code=Code.WAIVER_UNUSED, subject=None, detail=f"{what} matches nothing: remove it")
+        elif not any(_lifts(waiver, finding, policy) for finding in covered):
+            ruling = {key for finding in covered for key in ruling_keys(finding, policy)}
+            why = f"another policy file set '{min(ruling & waiver.barred)}', and lets no other waive what it rules"
+            yield Finding(code=Code.WAIVER_UNUSED, subject=None, detail=f"{what} does not hold: {why}")
 
 
 # ---------------------------------------------------------------- order
@@ -457,6 +469,7 @@ def _distinct(rulings: Sequence[Ruling]) -> Sequence[Ruling]:
 
 
 __all__ = [
+    "RULED_BY",
     "BuildsPolicy",
     "Code",
     "DeniedPackage",
@@ -474,4 +487,5 @@ __all__ = [
     "fixed_versions",
     "has_fix",
     "rule",
+    "ruling_keys",
 ]

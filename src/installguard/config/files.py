@@ -25,6 +25,8 @@ class PolicyFile:
     """Absolute."""
     table: Any
     """What TOML gave for `tool.installguard`, not yet checked."""
+    text: str = ""
+    """The whole document, in which messages name lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ def find_policy_files(
     start: Path, *, explicit: Path | None, user_config_dir: Path | None, site_config_dir: Path | None
 ) -> PolicyFiles:
     """Return the policy files in force for the directory *start*; raises `PolicyError` for one that is unreadable."""
-    site = None if site_config_dir is None else open_named(site_config_dir / POLICY_TOML, demanded=False)
+    site = open_site(site_config_dir)
     if explicit is not None:
         own = open_named(start / explicit, demanded=True)
     else:
@@ -81,30 +83,45 @@ def open_nearest(start: Path) -> PolicyFile | None:
             continue  # a key can name us only as it is or by escapes
         with problems_of(path):
             try:
-                document = parse_toml(decode_toml(data))
+                text = decode_toml(data)
+                document = parse_toml(text)
             except TomlError:
                 if b"installguard" in data:
                     raise
                 continue  # broken, but not ours
         table = our_table(document)
         if table is not None:
-            return PolicyFile(path=path, table=table)
+            return PolicyFile(path=path, table=table, text=text)
     return None
 
 
-def open_named(path: Path, *, demanded: bool) -> PolicyFile | None:
-    """Return a file that is there for us alone; raises `PolicyError` where it lacks our table."""
+def open_site(directory: Path | None) -> PolicyFile | None:
+    """Return the system-wide policy, where there is one."""
+    return None if directory is None else open_named(directory / POLICY_TOML, demanded=False)
+
+
+def identity(path: Path) -> str:
+    """Return a name that two paths share exactly where they lead to one file."""
+    return os.path.realpath(path)
+
+
+def open_named(path: Path, *, demanded: bool, special: bool | None = None) -> PolicyFile | None:
+    """Return a file that is there for us alone; raises `PolicyError` where it lacks our table.
+
+    What is no regular file (a pipe) is read where it is *special*, as what is *demanded* is unless told otherwise.
+    """
     path = path.absolute()
-    data = read_bytes(path, special=demanded)
+    data = read_bytes(path, special=demanded if special is None else special)
     if data is None:
         if demanded:
-            raise PolicyError(["no such file"], where=str(path))
+            raise PolicyError(["no such file" if not path.exists() else "is not a regular file"], where=str(path))
         return None
     with problems_of(path):
-        table = our_table(parse_toml(decode_toml(data)))
+        text = decode_toml(data)
+        table = our_table(parse_toml(text))
     if table is None:
         raise PolicyError(["has no [tool.installguard] table (its keys belong there)"], where=str(path))
-    return PolicyFile(path=path, table=table)
+    return PolicyFile(path=path, table=table, text=text)
 
 
 def our_table(document: dict[str, Any]) -> Any | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import PolicyError, UsageError
-from ..model import Code, Level
+from ..model import Level
 from ..policy import (
     BuildsPolicy,
     FeedPolicy,
+    LicensesPolicy,
     MaliciousPolicy,
     PackagesPolicy,
     Policy,
@@ -20,176 +21,240 @@ from ..policy import (
     Waiver,
 )
 from .keys import BY_PATH, KEYS, preset_values
-from .showing import IDLE, policy_digest
-from .toml import printable
+from .saying import Layer, Said, place, sayer
+from .showing import policy_digest
+from .standing import barred_by, standing
+from .toml import quote_key
 from .values import MistakesError
-from .waiving import is_malware
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """What one file says, its preset filled in; or what several say together."""
-
-    file: str
-    values: Mapping[str, Any]
-    """By path, for every key."""
-    origins: Mapping[str, str]
-    """Where each of `values` comes from."""
-    written: frozenset[str]
-    """The keys that the file writes; all of them where it writes `preset`."""
-    sources: Mapping[str, tuple[SourcePolicy, str]]
-    """By name, with the file that wrote it."""
-    waivers: tuple[tuple[Waiver, str], ...]
-    """Each with the file that wrote it."""
-    idle: Mapping[str, str]
-    """Waivers that do not hold, and why."""
-
-
-# ---------------------------------------------------------------- with its parent
+# ---------------------------------------------------------------- with its parents
 
 
 def combine(layers: list[Layer]) -> Policy:
     """Return the policy of all files, the nearest first; raises `PolicyError` where they exclude each other."""
     if not layers:
-        return to_policy(nothing_written(), files=())
-    effective = layers[-1]
-    for child in reversed(layers[:-1]):
-        effective = tighten(effective, child)
-    return to_policy(effective, files=tuple(layer.file for layer in layers))
-
-
-def nothing_written() -> Layer:
-    """Return the defaults."""
-    origins = {each.path: "default" for each in KEYS}
-    values = preset_values("default")
-    return Layer(file="", values=values, origins=origins, written=frozenset(), sources={}, waivers=(), idle={})
-
-
-def tighten(parent: Layer, child: Layer) -> Layer:
-    """Return the tightest of both; a child's waiver of what the parent wrote does not hold."""
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for each in KEYS:
-        try:
-            values[each.path] = tightest(each.path, parent, child)
-        except MistakesError as error:
-            raise PolicyError(
-                [f"tool.installguard.{each.path}: {what}" for _, what in error.found], where=child.file
-            ) from error
-        origins[each.path] = combined_origin(values[each.path], each.path, parent, child)
-    refused = {describe(waiver, file): why for waiver, file in child.waivers if (why := refusal(waiver, parent))}
-    held = tuple((waiver, file) for waiver, file in child.waivers if describe(waiver, file) not in refused)
-    return Layer(
-        file=child.file,
-        values=values,
-        origins=origins,
-        written=parent.written | child.written,
-        sources={
-            **child.sources,
-            **{name: stricter(entry, child.sources.get(name)) for name, entry in parent.sources.items()},
-        },
-        waivers=(*held, *parent.waivers),
-        idle={**parent.idle, **refused},
+        return to_policy(nothing_said(), {}, (), files=(), remarks=())
+    said: Mapping[str, Said] = {}
+    sources: Sources = {}
+    remarks: list[str] = []
+    for layer in reversed(layers):
+        remarks += [*key_remarks(said, layer), *source_remarks(sources, layer)]
+        said = tighten(said, layer, nearest=layer is layers[0])
+        sources = all_sources(sources, layer)
+    waivers, idle = all_waivers(layers)
+    return to_policy(
+        {**said, "waivable": all_waivable(layers)},
+        {name: (source, layer.name) for name, (source, layer) in sources.items()},
+        waivers,
+        files=tuple(layer.name for layer in layers),
+        remarks=(*remarks, *idle),
     )
 
 
-def tightest(path: str, parent: Layer, child: Layer) -> Any:
-    """Return what both together demand for one key."""
-    if path == "builds.allow":  # a list of exemptions says nothing where there is nothing to be exempt from
-        for one, other in ((parent, child), (child, parent)):
-            if one.values["builds.level"] is Level.ALLOW:
-                return other.values[path]
-    return BY_PATH[path].kind.tightest(parent.values[path], child.values[path])
+def nothing_said() -> dict[str, Said]:
+    """Return the defaults."""
+    values = preset_values("default")
+    return {each.path: Said(value=values[each.path], origin="default") for each in KEYS}
 
 
-def combined_origin(value: Any, path: str, parent: Layer, child: Layer) -> str:
-    """Return which of two files a value comes from; both where neither says it alone."""
-    if value == child.values[path]:
-        return child.origins[path]
-    if value == parent.values[path]:
-        return parent.origins[path]
-    return ", ".join(dict.fromkeys((child.origins[path], parent.origins[path])))
+def tighten(parent: Mapping[str, Said], child: Layer, *, nearest: bool) -> dict[str, Said]:
+    """Return what both demand, key by key; the *nearest* file speaks to every key, a parent to those it writes."""
+    own = child.said if nearest else child.demands
+    combined: dict[str, Said] = {}
+    for each in KEYS:
+        if each.path in parent or each.path in own:
+            try:
+                combined[each.path] = tightest(each.path, parent, own)
+            except MistakesError as error:
+                problems = [f"tool.installguard.{each.path}: {what}" for _, what in error.found]
+                raise PolicyError(problems, where=child.name) from error
+    return combined
 
 
-def stricter(parent: tuple[SourcePolicy, str], child: tuple[SourcePolicy, str] | None) -> tuple[SourcePolicy, str]:
-    """Return the parent's source, which is of malware where either says so."""
-    source, file = parent
-    return (replace(source, malicious=source.malicious or (child is not None and child[0].malicious)), file)
+def tightest(path: str, parent: Mapping[str, Said], child: Mapping[str, Said]) -> Said:
+    """Return what both together demand for one key; raises `MistakesError` where they exclude each other."""
+    if path in EXEMPT_FROM:
+        return exempt(path, parent, child)
+    if path not in parent or path not in child:
+        return child[path] if path in child else parent[path]
+    if path == "feed.wait":  # neither is tighter: whoever writes it, the child before the parent
+        return parent[path] if parent[path].written and not child[path].written else child[path]
+    return either(BY_PATH[path].kind.tightest(parent[path].value, child[path].value), parent[path], child[path])
 
 
-# ---------------------------------------------------------------- waivers of what a parent wrote
-
-GOVERNING: Mapping[Code, tuple[str, ...]] = {
-    Code.MALICIOUS: ("malicious.level",),
-    Code.MALICIOUS_PROJECT: ("malicious.other-versions",),
-    Code.VULNERABLE: tuple(path for path in BY_PATH if path.startswith("vulnerabilities.")),
-    Code.YANKED: ("release.yanked",),
-    Code.DENIED_PACKAGE: ("packages.deny",),
-    Code.NOT_ALLOWED: ("packages.allow",),
-    Code.DIRECT_ORIGIN: ("packages.direct",),
-    Code.NEEDS_BUILD: ("builds.level", "builds.allow"),
-    Code.STARTUP_CODE: ("builds.startup-code",),
-    Code.UNKNOWN_RELEASE: ("preset",),
-}
-"""The keys that make the ruling of a code; other codes have a fixed level."""
+EXEMPT_FROM = {"builds.allow": "builds.level", "release.min-age-exclude": "release.min-age"}
+"""Lists of exemptions, and the key from which they exempt: there is nothing to be exempt from where it is zero."""
 
 
-def governing_keys(waiver: Waiver) -> tuple[str, ...]:
-    """Return the keys that make the rulings a waiver is for."""
-    if waiver.finding in [code.value for code in Code]:
-        return GOVERNING.get(Code(waiver.finding), ())
-    malware = (*GOVERNING[Code.MALICIOUS], *GOVERNING[Code.MALICIOUS_PROJECT])
-    if is_malware(waiver.finding):
-        return malware
-    return GOVERNING[Code.VULNERABLE] + (malware if waiver.exact is not None else ())
+def exempt(path: str, parent: Mapping[str, Said], child: Mapping[str, Said]) -> Said:
+    """Return what both exempt; who exempts from nothing, having no say or no rule, leaves it to the other."""
+    one, other = exemptions(path, parent), exemptions(path, child)
+    if one is None or other is None:
+        return one or other or child.get(path) or parent[path]
+    return either(BY_PATH[path].kind.tightest(one.value, other.value), one, other)
 
 
-def refusal(waiver: Waiver, parent: Layer) -> str | None:
-    """Return why a child's waiver does not hold beside its parent, or nothing where it does."""
-    written = [path for path in governing_keys(waiver) if path in parent.written]
-    return f"'{written[0]}' is set by {parent.file}, where it would have to be waived" if written else None
+def exemptions(path: str, said: Mapping[str, Said]) -> Said | None:
+    """Return a list of exemptions, empty where only the rule is written; `None` where it exempts from nothing."""
+    rule = said.get(EXEMPT_FROM[path])
+    if rule is not None and not rule.value:
+        return None
+    return said.get(path) or (replace(rule, value=()) if rule is not None else None)
 
 
-def describe(waiver: Waiver, file: str) -> str:
-    """Return what messages call a waiver: its file and table."""
-    return f"{printable(file)}: {waiver.where}"
+def either(value: Any, parent: Said, child: Said) -> Said:
+    """Return the value with the file that it comes from; both where neither says it alone."""
+    if value == child.value:
+        return child
+    if value == parent.value:
+        return parent
+    return Said(value=value, origin=", ".join(dict.fromkeys((child.origin, parent.origin))), file=parent.file)
+
+
+# ---------------------------------------------------------------- waivers
+
+
+def all_waivers(layers: list[Layer]) -> tuple[tuple[tuple[Waiver, str], ...], list[str]]:
+    """Return the waivers that hold, each with its file, and what is to be said of those that do not, or not wholly."""
+    held: list[tuple[Waiver, str]] = []
+    remarks: list[str] = []
+    for layer in layers:
+        for waiver in layer.waivers:
+            standing_waiver, remark = standing(waiver, layer, layers)
+            if standing_waiver is not None:
+                held.append((standing_waiver, layer.name))
+            if remark:
+                remarks.append(f"{place(layer.file)}: {waiver.where}: {remark}")
+    return tuple(held), remarks
+
+
+def all_waivable(layers: list[Layer]) -> Said:
+    """Return the codes that a child of all these files may waive: those listed, where no file is against it."""
+    listed = {code for layer in layers for code in layer.said["waivable"].value}
+    agreed = sorted(code for code in listed if not any(barred_by(layer, code) for layer in layers))
+    origins = dict.fromkeys(layer.said["waivable"].origin for layer in layers if layer.said["waivable"].value)
+    return Said(value=tuple(agreed), origin=", ".join(origins) or layers[0].said["waivable"].origin)
+
+
+# ---------------------------------------------------------------- sources
+
+Sources = Mapping[str, tuple[SourcePolicy, Layer]]
+
+
+def all_sources(parent: Sources, child: Layer) -> dict[str, tuple[SourcePolicy, Layer]]:
+    """Return the sources of both: the parent's tightened by the child, the child's own ranked no higher than those."""
+    lowest = min((source.priority for source, _ in parent.values()), default=None)
+    own = {
+        name: (source if lowest is None else replace(source, priority=min(source.priority, lowest)), child)
+        for name, source in child.sources.items()
+    }
+    kept = {name: (stricter(source, child.sources.get(name)), layer) for name, (source, layer) in parent.items()}
+    return {**own, **kept}
+
+
+def stricter(parent: SourcePolicy, child: SourcePolicy | None) -> SourcePolicy:
+    """Return the parent's source: of malware where either says so, stale after the shorter time."""
+    if child is None:
+        return parent
+    ages = [age for age in (parent.max_age, child.max_age) if age is not None]
+    return replace(parent, malicious=parent.malicious or child.malicious, max_age=min(ages, default=None))
+
+
+# ---------------------------------------------------------------- what has no effect
+
+
+def key_remarks(parent: Mapping[str, Said], child: Layer) -> Iterator[str]:
+    """Yield a line for each key that the child writes looser than its parent."""
+    for each in KEYS:
+        if child.said[each.path].written and (why := ineffective(each.path, parent, child.said)):
+            where = place(child.file, *each.path.split("."))
+            yield f"{where}: tool.installguard.{each.path}: {why}"
+
+
+def ineffective(path: str, parent: Mapping[str, Said], child: Mapping[str, Said]) -> str:
+    """Return what is to be said of a key that the child writes beside a tighter parent; nothing where it holds."""
+    kind, own = BY_PATH[path].kind, child[path].value
+    ruler = parent.get(path) or parent.get(EXEMPT_FROM.get(path, ""))
+    if ruler is None:
+        return ""
+    if path == "packages.index":
+        others = [f"'{pin.match.pattern}'" for pin in own if pin not in kind.tightest(ruler.value, own)]
+        return f"{', '.join(others)} has no effect beside the pins of {sayer(ruler, path)}" if others else ""
+    try:
+        value = own if kind.adds else tightest(path, parent, child).value
+    except MistakesError:
+        return ""  # complained about where they are combined
+    if kind.digest(value) == kind.digest(own):
+        return ""
+    by = sayer(ruler, path if path in parent else EXEMPT_FROM[path])
+    if isinstance(own, tuple):
+        return f"has no effect beyond what {by} says"
+    return f"{kind.write(own)} has no effect beside the tighter {kind.write(value)} of {by}"
+
+
+def source_remarks(parent: Sources, child: Layer) -> Iterator[str]:
+    """Yield a line for each source that the child writes otherwise than its parent, or ranks above it."""
+    combined = all_sources(parent, child)
+    for name, source in child.sources.items():
+        held, layer = combined[name]
+        table = f"tool.installguard.feed.sources.{quote_key(name)}"
+        if layer is not child and replace(source, malicious=held.malicious, max_age=held.max_age) != held:
+            by = place(layer.file, "feed", "sources", name)
+            yield f"{place(child.file, 'feed', 'sources', name)}: {table}: has no effect beside that of {by}"
+        if layer is child and held.priority < source.priority:
+            at = place(child.file, "feed", "sources", name, "priority")
+            most = f"{source.priority} counts as {held.priority}, the lowest of a parent's sources"
+            yield f"{at}: {table}.priority: {most}"
 
 
 # ---------------------------------------------------------------- to Policy
 
 
-def to_policy(layer: Layer, *, files: tuple[str, ...]) -> Policy:
+def to_policy(
+    said: Mapping[str, Said],
+    sources: Mapping[str, tuple[SourcePolicy, str]],
+    waivers: tuple[tuple[Waiver, str], ...],
+    *,
+    files: tuple[str, ...],
+    remarks: tuple[str, ...],
+) -> Policy:
     """Return the values as the policy that is judged by."""
-    value = layer.values
     policy = Policy(
-        preset=value["preset"],
-        fail_on=value["fail-on"],
-        feed=FeedPolicy(
-            **section_values("feed", value), sources=tuple(layer.sources[name][0] for name in sorted(layer.sources))
-        ),
-        malicious=MaliciousPolicy(**section_values("malicious", value)),
-        vulnerabilities=VulnerabilityPolicy(**section_values("vulnerabilities", value)),
-        release=ReleasePolicy(**section_values("release", value)),
-        packages=PackagesPolicy(**section_values("packages", value)),
-        builds=BuildsPolicy(**section_values("builds", value)),
-        waivers=tuple(waiver for waiver, _ in layer.waivers),
+        **fields(said, ""),
+        feed=FeedPolicy(**fields(said, "feed"), sources=tuple(sources[name][0] for name in sorted(sources))),
+        malicious=MaliciousPolicy(**fields(said, "malicious")),
+        vulnerabilities=VulnerabilityPolicy(**fields(said, "vulnerabilities")),
+        release=ReleasePolicy(**fields(said, "release")),
+        packages=PackagesPolicy(**fields(said, "packages")),
+        builds=BuildsPolicy(**fields(said, "builds")),
+        licenses=LicensesPolicy(**fields(said, "licenses")),
+        waivers=tuple(waiver for waiver, _ in waivers),
         files=files,
-        origins=all_origins(layer),
+        origins=all_origins(said, sources, waivers),
+        remarks=remarks,
     )
     return replace(policy, digest=policy_digest(policy))
 
 
-def section_values(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def fields(said: Mapping[str, Said], section: str) -> dict[str, Any]:
     """Return the values of a section by the names of its dataclass's fields."""
-    return {each.name.replace("-", "_"): values[each.path] for each in KEYS if each.section == section}
+    found = {}
+    for each in KEYS:
+        where, _, name = each.field.rpartition(".")
+        if where == section:
+            found[name] = said[each.path].value
+    return found
 
 
-def all_origins(layer: Layer) -> dict[str, str]:
-    """Return where each key, source and waiver was set, and why some waivers do not hold."""
-    origins = dict(layer.origins)
-    origins |= {f"feed.sources.{name}": layer.sources[name][1] for name in sorted(layer.sources)}
-    origins |= {f"waivers[{index}]": file for index, (_, file) in enumerate(layer.waivers)}
-    return origins | {f"{IDLE}{waiver}": why for waiver, why in layer.idle.items()}
+def all_origins(
+    said: Mapping[str, Said],
+    sources: Mapping[str, tuple[SourcePolicy, str]],
+    waivers: tuple[tuple[Waiver, str], ...],
+) -> dict[str, str]:
+    """Return where each key, source and waiver was set."""
+    origins = {path: each.origin for path, each in said.items()}
+    origins |= {f"feed.sources.{name}": sources[name][1] for name in sorted(sources)}
+    return origins | {f"waivers[{index}]": file for index, (_, file) in enumerate(waivers)}
 
 
 def tighten_fail_on(policy: Policy, level: Level, *, origin: str = "command line") -> Policy:

@@ -10,7 +10,7 @@ from ..policy import PackageMatch, Policy, Waiver
 from .globs import covers
 from .keys import KEYS
 from .kinds import match_text
-from .showing import IDLE, origin
+from .showing import origin
 from .toml import printable
 from .waiving import release_text
 
@@ -24,7 +24,7 @@ def lint_policy(policy: Policy, *, today: date) -> tuple[str, ...]:
         *lint_packages(policy),
         *lint_thresholds(policy),
         *lint_waivers(policy, today),
-        *lint_idle_waivers(policy),
+        *policy.remarks,
     )
 
 
@@ -95,10 +95,3 @@ def in_days(count: int) -> str:
             return "tomorrow"
         case _:
             return f"in {count} days"
-
-
-def lint_idle_waivers(policy: Policy) -> Iterator[str]:
-    """Yield a line for each waiver that a parent does not let hold."""
-    for key, why in policy.origins.items():
-        if key.startswith(IDLE):
-            yield f"{key.removeprefix(IDLE)}: does not hold: {printable(why)}"

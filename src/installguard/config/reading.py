@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -10,35 +11,54 @@ from typing import Any
 
 from ..errors import PolicyError
 from ..policy import Policy
-from .files import PolicyFiles
-from .keys import BY_PATH, KEYS, LATER, SECTIONS, preset_values
-from .layers import Layer, combine
-from .values import Context, MistakesError, Parser, parse_sources, parse_table
+from .files import PolicyFile, PolicyFiles, identity, open_named
+from .keys import BY_PATH, KEYS, SECTIONS, preset_values
+from .layers import combine
+from .saying import Layer, Said
+from .values import Context, MistakesError, Parser, parse_extends, parse_sources, parse_table
 from .waiving import parse_waivers
 
 ROOT = "tool.installguard"
+MOST_REMOVES = 8
+"""How far `extends` may lead from one file to the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What has been read so far."""
+
+    today: date
+    layers: dict[str, Layer] = field(default_factory=dict)
+    """By identity, parents before those that extend them."""
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    """Each with its file."""
 
 
 def load_policy(files: PolicyFiles, *, today: date) -> Policy:
     """Return the effective policy of the files; raises `PolicyError` with every mistake of all of them."""
-    layers: list[Layer] = []
-    problems: list[tuple[str, str]] = []
-    for file in files.all:
-        try:
-            layers.append(read_layer(file.table, path=file.path, today=today))
-        except MistakesError as error:
-            problems += [(str(file.path), f"{ROOT}{below}: {what}") for below, what in error.found]
-    if problems:
-        raise policy_error(problems)
-    return combine(layers)
+    reading = Reading(today=today)
+    above: tuple[str, ...] = ()
+    if files.site is not None:
+        read_family(files.site, reading, above=(), chain=())
+        above = (identity(files.site.path),)
+    beyond = len(reading.layers)
+    if files.own is not None:
+        read_family(files.own, reading, above=above, chain=())
+    if reading.problems:
+        raise policy_error(sorted(dict.fromkeys(reading.problems), key=order_of_files(files)))
+    layers = list(reading.layers.values())
+    return combine([*reversed(layers[beyond:]), *reversed(layers[:beyond])])
 
 
 def load_table(table: Any, *, path: Path, today: date) -> Policy:
     """Return the policy that one `[tool.installguard]` table is; *path* is the file it stands in."""
-    try:
-        return combine([read_layer(table, path=path, today=today)])
-    except MistakesError as error:
-        raise PolicyError([f"{ROOT}{below}: {what}" for below, what in error.found], where=str(path)) from error
+    return load_policy(PolicyFiles(own=PolicyFile(path=path, table=table)), today=today)
+
+
+def order_of_files(files: PolicyFiles) -> Any:
+    """Return a sorting key that puts the problems of the nearest file first."""
+    names = [str(file.path) for file in files.all]
+    return lambda problem: names.index(problem[0]) if problem[0] in names else len(names)
 
 
 def policy_error(problems: list[tuple[str, str]]) -> PolicyError:
@@ -49,45 +69,101 @@ def policy_error(problems: list[tuple[str, str]]) -> PolicyError:
     return PolicyError([f"{file}: {problem}" for file, problem in problems])
 
 
+# ---------------------------------------------------------------- one file and those it extends
+
+
+def read_family(file: PolicyFile, reading: Reading, *, above: tuple[str, ...], chain: tuple[str, ...]) -> None:
+    """Read a file and, before it, those that it extends; *chain* are the files that lead here."""
+    own = identity(file.path)
+    parents = extended(file, reading.today)
+    for index, path in reversed(list(enumerate(parents))):
+        problem = read_parent(path, reading, above=above, chain=(*chain, own))
+        reading.problems.extend((str(file.path), f"{ROOT}.extends[{index}]: {what}") for what in problem)
+    try:
+        layer = read_layer(file, today=reading.today)
+    except MistakesError as error:
+        reading.problems.extend((str(file.path), f"{ROOT}{below}: {what}") for below, what in error.found)
+        return
+    reading.layers[own] = replace(layer, parents=frozenset({*map(identity, parents), *above}))
+
+
+def read_parent(path: Path, reading: Reading, *, above: tuple[str, ...], chain: tuple[str, ...]) -> tuple[str, ...]:
+    """Read a file that another extends, once; return what keeps it from being a parent."""
+    if identity(path) in chain:
+        return (f"{path} extends this file in turn (remove one of the two)",)
+    if identity(path) in reading.layers:
+        return ()
+    if len(chain) > MOST_REMOVES:
+        return (f"{path} is more than {MOST_REMOVES} files away from the first (let one file extend several)",)
+    try:
+        parent = open_named(path, demanded=True, special=False)
+    except PolicyError as error:
+        return tuple(f"{error.where}: {problem}" for problem in error.problems)
+    if parent is not None:
+        read_family(parent, reading, above=above, chain=chain)
+    return ()
+
+
+def extended(file: PolicyFile, today: date) -> tuple[Path, ...]:
+    """Return the files that a table extends, as far as that can be told: its mistakes are told with all others."""
+    if not isinstance(file.table, dict):
+        return ()
+    try:
+        paths: tuple[Path, ...] = parse_extends(
+            file.table.get("extends", []), Context(base=file.path.parent, today=today)
+        )
+    except MistakesError:
+        return ()
+    return paths
+
+
 # ---------------------------------------------------------------- one file
 
 
 def section_fields(section: str) -> dict[str, Parser]:
-    """Return the parsers of a section's keys."""
-    return {each.name: each.kind.parse for each in KEYS if each.section == section}
-
-
-def table_parser(section: str, fields: Mapping[str, Parser]) -> Parser:
-    """Return the parser of a section's table."""
-    return partial(parse_table, fields=fields, later=LATER.get(section, ()))
+    """Return the parsers of a section's keys, and of the tables below it."""
+    fields = {each.name: each.kind.parse for each in KEYS if each.section == section}
+    for below in SECTIONS:
+        if below.rpartition(".")[0] == section:
+            fields[below.rpartition(".")[2]] = partial(parse_table, fields=section_fields(below))
+    if section == "feed":
+        fields["sources"] = parse_sources
+    return fields
 
 
 def parse_document(table: Any, context: Context) -> dict[str, Any]:
     """Return what a `[tool.installguard]` table writes: its sections as tables of parsed values."""
-    sections: dict[str, Parser] = {}
-    for section in SECTIONS:
-        extra: dict[str, Parser] = {"sources": parse_sources} if section == "feed" else {}
-        sections[section] = table_parser(section, section_fields(section) | extra)
-    top: dict[str, Parser] = section_fields("") | sections | {"waivers": parse_waivers}
-    written: dict[str, Any] = table_parser("", top)(table, context)
-    return written
+    top: dict[str, Parser] = section_fields("") | {"extends": parse_extends, "waivers": parse_waivers}
+    return parse_table(table, context, top)
 
 
-def read_layer(table: Any, *, path: Path, today: date) -> Layer:
+def by_path(table: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by the paths of their keys."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        path = f"{section}.{name}".lstrip(".")
+        found |= by_path(value, path) if path in SECTIONS else {path: value}
+    return found
+
+
+def read_layer(file: PolicyFile, *, today: date) -> Layer:
     """Return what one file's table says; raises `MistakesError`."""
-    nested = parse_document(table, Context(base=path.parent, today=today))
-    sources = nested.get("feed", {}).pop("sources", ())
-    waivers = nested.pop("waivers", ())
-    written = {key: value for key, value in nested.items() if key not in SECTIONS}
-    written |= {f"{section}.{key}": value for section in SECTIONS for key, value in nested.get(section, {}).items()}
+    written = by_path(parse_document(file.table, Context(base=file.path.parent, today=today)))
+    written.pop("extends", ())
+    sources = written.pop("feed.sources", ())
+    waivers = written.pop("waivers", ())
     preset = written.get("preset", "default")
     unwritten = f"preset {preset}" if "preset" in written else "default"
+    said = {
+        path: Said(value=value, origin=str(file.path) if path in written else unwritten, file=file)
+        for path, value in (preset_values(preset) | written).items()
+    }
     return Layer(
-        file=str(path),
-        values=preset_values(preset) | written,
-        origins={each.path: str(path) if each.path in written else unwritten for each in KEYS},
+        file=file,
+        identity=identity(file.path),
+        parents=frozenset(),
+        said=said,
         written=frozenset(BY_PATH if "preset" in written else written),
-        sources={source.name: (source, str(path)) for source in sources},
-        waivers=tuple((waiver, str(path)) for waiver in waivers),
-        idle={},
+        sources={source.name: source for source in sources},
+        waivers=waivers,
     )

@@ -8,28 +8,27 @@ from typing import Any
 
 from ..policy import Policy, SourcePolicy
 from .keys import KEYS, SECTIONS, Key
-from .kinds import match_text, write_denied
+from .kinds import write_duration
 from .toml import printable, quote, quote_key
 from .waiving import waiver_fields
 
-IDLE = "not in force: "
-"""In `Policy.origins`, what a waiver that does not hold is named under, followed by its file and table."""
 COMMENT_COLUMN = 35
 
 
 def value_of(policy: Policy, key: Key) -> Any:
     """Return what the policy holds for a key."""
-    return attrgetter(key.path.replace("-", "_"))(policy)
+    return attrgetter(key.field)(policy)
 
 
 def show_policy(policy: Policy) -> str:
     """Return the effective policy as TOML that reads back to the same values, each with its origin as a comment."""
     blocks = [list(show_section(policy, "")), *(list(show_section(policy, section)) for section in SECTIONS)]
-    blocks[2:2] = [show_source(source, origin(policy, f"feed.sources.{source.name}")) for source in policy.feed.sources]
-    blocks += [show_waiver(policy, index) for index in range(len(policy.waivers))]
-    blocks += [
-        [f"# {printable(key)} ({printable(why)})"] for key, why in policy.origins.items() if key.startswith(IDLE)
+    after_feed = SECTIONS.index("feed") + 2
+    blocks[after_feed:after_feed] = [
+        show_source(source, origin(policy, f"feed.sources.{source.name}")) for source in policy.feed.sources
     ]
+    blocks += [show_waiver(policy, index) for index in range(len(policy.waivers))]
+    blocks += [[f"# {printable(remark)}"] for remark in policy.remarks]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -57,7 +56,21 @@ def origin(policy: Policy, key: str) -> str:
 def show_source(source: SourcePolicy, where: str) -> list[str]:
     """Return the lines of one source."""
     header = commented(f"[tool.installguard.feed.sources.{quote_key(source.name)}]", where)
-    return [*header, f"url = {quote(source.url)}", f"malicious = {'true' if source.malicious else 'false'}"]
+    return [*header, *(f"{key} = {text}" for key, text in source_fields(source).items())]
+
+
+def source_fields(source: SourcePolicy) -> dict[str, str]:
+    """Return a source's keys with their values as TOML, those left out that say nothing."""
+    fields = {"url": quote(source.url), "malicious": "true" if source.malicious else "false"}
+    if source.kind != "osv":
+        fields["kind"] = quote(source.kind)
+    if source.mirrors:
+        fields["mirrors"] = f"[{', '.join(map(quote, source.mirrors))}]"
+    if source.priority:
+        fields["priority"] = str(source.priority)
+    if source.max_age is not None:
+        fields["max-age"] = write_duration(source.max_age)
+    return fields
 
 
 def show_waiver(policy: Policy, index: int) -> list[str]:
@@ -80,18 +93,7 @@ def policy_digest(policy: Policy) -> str:
 def canonical_lines(policy: Policy) -> Iterator[str]:
     """Yield one line a value, lists sorted."""
     for key in KEYS:
-        yield f"{key.path} = {canonical_value(key, value_of(policy, key))}"
+        yield f"{key.path} = {key.kind.digest(value_of(policy, key))}"
     for source in sorted(policy.feed.sources, key=lambda source: source.name):
-        yield f"source {quote(source.name)} {quote(source.url)} {source.malicious}"
-    yield from sorted(f"waiver {waiver_fields(waiver)}" for waiver in policy.waivers)
-
-
-def canonical_value(key: Key, value: Any) -> str:
-    """Return a value's text, whatever the order of its items."""
-    match key.path:
-        case "packages.allow" | "builds.allow":
-            return str(sorted(quote(match_text(item)) for item in value))
-        case "packages.deny":
-            return str(sorted(write_denied(item) for item in value))
-        case _:
-            return key.kind.write(value)
+        yield f"source {quote(source.name)} {source_fields(source)}"
+    yield from sorted(f"waiver {waiver_fields(waiver)} {sorted(waiver.barred)}" for waiver in policy.waivers)

@@ -12,8 +12,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from ..model import Level, Severity
-from ..policy import DeniedPackage, PackageMatch, Preset, SourcePolicy
+from ..model import Level, Severity, SourceKind
+from ..policy import DeniedPackage, IndexPin, PackageMatch, Preset, SourcePolicy
 from .toml import printable, quote_key
 
 UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -22,8 +22,12 @@ DURATION = r"([0-9]{1,9})([smhd])"
 ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
 GLOB = r"[A-Za-z0-9*?](?:[A-Za-z0-9*?._-]{0,126}[A-Za-z0-9*?])?"
-LATER_SOURCE = ("kind", "priority", "mirrors")
-"""Keys of a source that this version knows but cannot obey."""
+SOURCE_KINDS: Mapping[str, SourceKind] = {"osv": "osv", "exploited": "exploited", "popular": "popular"}
+HIGHEST_PRIORITY = 1000
+KEY_BYTES = 32
+KEY_FORM = f"write the {KEY_BYTES} bytes of the public key in base64"
+"""Of an Ed25519 public key (RFC 8032)."""
+LICENSE = r"[A-Za-z0-9][A-Za-z0-9.:+-]*|[()]"
 PRESETS: Mapping[str, Preset] = {"relaxed": "relaxed", "default": "default", "strict": "strict"}
 
 
@@ -86,6 +90,15 @@ def parse_truth(value: object, _: Context) -> bool:
     """Return a boolean."""
     if not isinstance(value, bool):
         mistake(f"expected true or false, not {kind_of(value)}")
+    return value
+
+
+def parse_priority(value: object, _: Context) -> int:
+    """Return a source's rank among others."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        mistake(f"expected an integer, not {kind_of(value)}")
+    if not -HIGHEST_PRIORITY <= value <= HIGHEST_PRIORITY:
+        mistake(f"is not between -{HIGHEST_PRIORITY} and {HIGHEST_PRIORITY}")
     return value
 
 
@@ -215,32 +228,145 @@ def parse_denials(value: object, context: Context) -> tuple[DeniedPackage, ...]:
     return parse_list(value, context, parse_denied)
 
 
+def parse_pins(value: object, context: Context) -> tuple[IndexPin, ...]:
+    """Return the entries of `packages.index`, in their order."""
+    if not isinstance(value, dict):
+        mistake(f'expected a table ({{ "acme-*" = "https://…/simple" }}), not {kind_of(value)}')
+    pins: list[IndexPin] = []
+    found: list[tuple[str, str]] = []
+    for glob, url in value.items():
+        try:
+            match = parse_match(glob, context)
+            if len(match.specifier):
+                mistake(f"{shown(glob)} names versions (an index is that of a whole project: write a name or glob)")
+            pins.append(IndexPin(match=match, url=parse_index(url, context)))
+        except MistakesError as error:
+            found += [(f".{quote_key(glob)}", what) for _, what in error.found]
+    if found:
+        raise MistakesError(*found)
+    return tuple(pins)
+
+
+# ---------------------------------------------------------------- licences
+
+
+def parse_license(value: object, context: Context) -> str:
+    """Return an SPDX expression, its spaces made even; which licences there are, is not asked here."""
+    text = parse_text(value, context).strip()
+    form = "(write MIT, GPL-3.0-only or an expression of such)"
+    if "".join(re.findall(LICENSE, text)) != "".join(text.split()):
+        mistake(f"{shown(text)} is not an SPDX expression {form}")
+    words = re.findall(LICENSE, text)
+    if not is_expression([word.upper() if word.upper() in ("AND", "OR", "WITH") else word for word in words]):
+        mistake(f"{shown(text)} is not an SPDX expression {form}")
+    return " ".join(words).replace("( ", "(").replace(" )", ")")
+
+
+def is_expression(words: list[str]) -> bool:
+    """Say whether words alternate between licences and operators, their brackets paired."""
+    depth, operand = 0, True
+    for word in words:
+        match word:
+            case "(" if operand:
+                depth += 1
+            case ")" if not operand and depth:
+                depth -= 1
+            case "AND" | "OR" | "WITH" if not operand:
+                operand = True
+            case "(" | ")" | "AND" | "OR" | "WITH":
+                return False
+            case _ if operand:
+                operand = False
+            case _:
+                return False
+    return not operand and not depth
+
+
+def parse_licenses(value: object, context: Context) -> tuple[str, ...]:
+    """Return the expressions of `licenses.deny`."""
+    return parse_list(value, context, parse_license)
+
+
 # ---------------------------------------------------------------- feed sources
 
 
 def parse_location(value: object, context: Context) -> str:
     """Return where a source is: an https URL, http on loopback, or an absolute path."""
-    from urllib.parse import urlsplit
+    text = parse_place(value, context)
+    if "://" not in text:
+        return parse_path(text, context)
+    scheme, host = parse_url(text, meant="the export's base folder")
+    if scheme != "https" and not (scheme == "http" and is_loopback(host)):
+        mistake(f"{shown(text)} is neither https, nor http on loopback, nor a path")
+    return text
 
+
+def parse_index(value: object, context: Context) -> str:
+    """Return the URL of an index."""
+    text = parse_place(value, context)
+    if re.match(r"(?i:file):///?[^/]", text):
+        return text
+    scheme, _ = parse_url(text, meant="the index's own page")
+    if scheme not in ("https", "http"):
+        mistake(f"{shown(text)} is neither https nor http nor file")
+    return text
+
+
+def parse_place(value: object, context: Context) -> str:
+    """Return a URL or path on one line."""
     text = parse_text(value, context).strip()
     if not text.isprintable():
         mistake(f"{shown(text)} holds characters that do not print")
-    if "://" not in text:
-        return parse_path(text, context)
+    return text
+
+
+def parse_url(text: str, *, meant: str) -> tuple[str, str]:
+    """Return scheme and host of a URL without secrets."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise MistakesError(("", f"{shown(text)} is not a URL ({printable(str(error))})")) from error
-    if not host or any(character.isspace() for character in text):
-        mistake(f"{shown(text)} is not a URL")
     if parts.username is not None or parts.password is not None:
         mistake("holds credentials, which do not belong in a policy")
+    if not host or any(character.isspace() for character in text):
+        mistake(f"{shown(text)} is not a URL")
     if parts.query or parts.fragment:
-        mistake(f"{shown(text)} has a query or fragment (write the export's base folder)")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        mistake(f"{shown(text)} is neither https, nor http on loopback, nor a path")
-    return text
+        mistake(f"{shown(text)} has a query or fragment (write {meant})")
+    return parts.scheme, host
+
+
+def parse_locations(value: object, context: Context) -> tuple[str, ...]:
+    """Return the mirrors of a source."""
+    return parse_list(value, context, parse_location)
+
+
+def parse_source_kind(value: object, _: Context) -> SourceKind:
+    """Return what a source holds."""
+    return SOURCE_KINDS[parse_choice(value, SOURCE_KINDS)]
+
+
+def parse_key(value: object, context: Context) -> str:
+    """Return an Ed25519 public key in base64 (RFC 8032, RFC 4648)."""
+    from base64 import b64decode, b64encode
+
+    text = parse_text(value, context).strip()
+    if "PRIVATE" in text:
+        mistake("is a private key, which belongs in no policy (write the public one)")
+    try:
+        key = b64decode(text, validate=True)
+    except ValueError as error:
+        raise MistakesError(("", f"{shown(text)} is not base64 ({KEY_FORM})")) from error
+    if len(key) != KEY_BYTES:
+        mistake(f"{shown(text)} is not an Ed25519 public key ({KEY_FORM}; these are {len(key)})")
+    return b64encode(key).decode()
+
+
+def parse_keys(value: object, context: Context) -> tuple[str, ...]:
+    """Return the keys of `feed.keys`."""
+    return parse_list(value, context, parse_key)
 
 
 def parse_path(text: str, context: Context) -> str:
@@ -248,6 +374,19 @@ def parse_path(text: str, context: Context) -> str:
     if text.startswith("~"):
         mistake(f"{shown(text)} starts with '~' (write the whole path, or one relative to this file)")
     return normpath(context.base / text)
+
+
+def parse_extended(value: object, context: Context) -> Path:
+    """Return the policy file that another extends."""
+    text = parse_place(value, context)
+    if "://" in text:
+        mistake(f"{shown(text)} is a URL (write the path of a file)")
+    return Path(parse_path(text, context))
+
+
+def parse_extends(value: object, context: Context) -> tuple[Path, ...]:
+    """Return the files of `extends`."""
+    return parse_list(value, context, parse_extended)
 
 
 def is_loopback(host: str) -> bool:
@@ -260,11 +399,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+SOURCE_FIELDS: Mapping[str, Parser] = {
+    "url": parse_location,
+    "mirrors": parse_locations,
+    "kind": parse_source_kind,
+    "malicious": parse_truth,
+    "priority": parse_priority,
+    "max-age": parse_duration,
+}
+"""The keys of a source's table."""
+
+
 def parse_sources(value: object, context: Context) -> tuple[SourcePolicy, ...]:
     """Return the tables below `feed.sources`, by name."""
     if not isinstance(value, dict):
         mistake(f"expected tables ([tool.installguard.feed.sources.NAME]), not {kind_of(value)}")
-    fields = {"url": parse_location, "malicious": parse_truth}
     sources: list[SourcePolicy] = []
     found: list[tuple[str, str]] = []
     for name, table in value.items():
@@ -273,8 +422,8 @@ def parse_sources(value: object, context: Context) -> tuple[SourcePolicy, ...]:
             found.append((at, "not a source's name (letters, digits, '-', '_' and '.')"))
             continue
         try:
-            written = parse_table(table, context, fields, required={"url": "where its export is"}, later=LATER_SOURCE)
-            sources.append(SourcePolicy(name=name, **written))
+            written = parse_table(table, context, SOURCE_FIELDS, required={"url": "where its export is"})
+            sources.append(SourcePolicy(name=name, **{key.replace("-", "_"): item for key, item in written.items()}))
         except MistakesError as error:
             found += [(at + below, what) for below, what in error.found]
     if found:
@@ -307,19 +456,16 @@ def parse_table(
     fields: Mapping[str, Parser],
     *,
     required: Mapping[str, str] | None = None,
-    later: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return what a table says, by key; *required* maps keys to what to write, *later* are keys not yet available."""
+    """Return what a table says, by key; *required* maps keys to what to write."""
     if not isinstance(value, dict):
         mistake(f"expected a table, not {kind_of(value)}")
     parsed: dict[str, Any] = {}
     found: list[tuple[str, str]] = []
     for key, item in value.items():
         at = f".{quote_key(key)}"
-        if key in later:
-            found.append((at, "not available in this version (remove it)"))
-        elif key not in fields:
-            found.append((at, f"unknown key{did_you_mean(key, [*fields, *later])}"))
+        if key not in fields:
+            found.append((at, f"unknown key{did_you_mean(key, fields)}"))
         else:
             try:
                 parsed[key] = fields[key](item, context)

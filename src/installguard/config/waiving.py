@@ -21,6 +21,7 @@ from .values import (
     did_you_mean,
     mistake,
     parse_date,
+    parse_list,
     parse_specifier,
     parse_table,
     parse_text,
@@ -49,6 +50,22 @@ HINTS: Mapping[str, str] = {
     "reason": "say why this is acceptable",
     "expires": "the last day on which it holds, at most 180 days ahead",
 }
+
+
+def parse_code(value: object, context: Context) -> Code:
+    """Return the code of a finding that can be waived."""
+    codes = [code.value for code in Code if code not in UNWAIVABLE]
+    text = parse_text(value, context).strip()
+    if text in {code.value for code in UNWAIVABLE}:
+        mistake(f"'{text}' cannot be waived (it is not about a release)")
+    if text not in codes:
+        mistake(f"{shown(text)} is not a finding code{did_you_mean(text, codes)}")
+    return Code(text)
+
+
+def parse_codes(value: object, context: Context) -> tuple[Code, ...]:
+    """Return the codes of `waivable`, sorted, each once."""
+    return tuple(sorted(set(parse_list(value, context, parse_code))))
 
 
 def parse_finding(value: object, context: Context) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ..errors import PolicyError, UsageError
 from ..policy import Waiver
-from .files import our_table, problems_of, read_bytes, replace_file
+from .files import PolicyFile, PolicyFiles, identity, our_table, problems_of, read_bytes, replace_file
 from .keys import KEYS, SECTIONS
-from .reading import load_table
+from .reading import ROOT, load_policy, read_layer
+from .saying import place
 from .toml import TomlError, decode_toml, parse_toml
 from .values import Context, MistakesError
 from .waiving import (
@@ -27,12 +27,20 @@ from .waiving import (
 
 
 def write_waiver(
-    path: Path, *, finding: str, release: str, reason: str, expires: date, owner: str | None = None, today: date
+    path: Path,
+    *,
+    finding: str,
+    release: str,
+    reason: str,
+    expires: date,
+    owner: str | None = None,
+    today: date,
+    site: PolicyFile | None = None,
 ) -> Waiver:
-    """Append a waiver to a policy file and return it.
+    """Append a waiver to a policy file and return it; its `barred` tells which rulings it cannot lift.
 
-    Raises `PolicyError` for a waiver or a file that is wrong and `UsageError` for a file that cannot be
-    written; nothing is written then.
+    Raises `PolicyError` for a waiver or a file that is wrong, or where a parent (a file that it extends, or *site*)
+    lets the waiver hold for nothing, and `UsageError` for a file that cannot be written; nothing is written then.
     """
     check_ahead(expires, today)
     given = {"finding": finding, "release": release, "reason": reason, "owner": owner, "expires": expires}
@@ -41,10 +49,32 @@ def write_waiver(
     with problems_of(path):
         text = decode_toml(before or b"")
         found = our_table(parse_toml(text))
-    known = load_table({} if found is None else found, path=path, today=today).waivers
+    known = own_waivers({} if found is None else found, path, today)
     refuse_duplicate(waiver, known, path)
-    replace_file(path, before, with_waiver(text, waiver, path).encode())
-    return replace(waiver, where=waiver_table(len(known)))
+    after = with_waiver(text, waiver, path)
+    held = as_it_holds(after, path, site=site, today=today, where=waiver_table(len(known)))
+    replace_file(path, before, after.encode())
+    return held
+
+
+def own_waivers(table: Any, path: Path, today: date) -> tuple[Waiver, ...]:
+    """Return the waivers that one file writes; raises `PolicyError` where its table is wrong."""
+    try:
+        return read_layer(PolicyFile(path=path, table=table), today=today).waivers
+    except MistakesError as error:
+        raise PolicyError([f"{ROOT}{below}: {what}" for below, what in error.found], where=str(path)) from error
+
+
+def as_it_holds(text: str, path: Path, *, site: PolicyFile | None, today: date, where: str) -> Waiver:
+    """Return the waiver of that table as the policy has it; raises `PolicyError` where it would hold for nothing."""
+    own = PolicyFile(path=path, table=our_table(parse_toml(text)), text=text)
+    above = site if site is not None and identity(site.path) != identity(path) else None
+    policy = load_policy(PolicyFiles(own=own, site=above), today=today)
+    for index, waiver in enumerate(policy.waivers):
+        if waiver.where == where and policy.origins[f"waivers[{index}]"] == str(path):
+            return waiver
+    remark = next(each for each in policy.remarks if each.startswith(f"{place(own)}: {where}: "))
+    raise PolicyError([f"the waiver {remark.removeprefix(f'{place(own)}: {where}: ')}"], where=str(path))
 
 
 def new_waiver(table: Mapping[str, Any], today: date) -> Waiver:
