@@ -24,7 +24,7 @@ from installguard.policy import SourcePolicy
 
 from .feed_samples import NOW, record, write_export
 
-BOUNDS = Bounds(connect=0.5, stalled=0.3, rate=10_000, lock=1.0)
+BOUNDS = Bounds(connect=0.5, stalled=0.3, rate=10_000, lock=1.0, rounds=1, pause=0.05)
 LATER = NOW + timedelta(hours=2)
 
 
@@ -150,7 +150,7 @@ def test_the_zip_of_a_source_is_fetched_whole_and_dated_by_the_fetch(
     (result,) = run(cache, source(f"{server.url}/PyPI/"))
     assert isinstance(result, Updated)
     assert (result.source.records, result.source.taken_at, result.source.url) == (1, NOW, f"{server.url}/PyPI/")
-    assert [path for path, _ in server.requests] == ["/PyPI/all.zip"]
+    assert [path for path, _ in server.requests] == ["/PyPI/modified_id.csv", "/PyPI/all.zip"]
     assert ids(cache) == ["PYSEC-2026-1"]
 
 
@@ -160,12 +160,10 @@ def test_nothing_but_the_snapshot_is_left_in_the_cache(server: Server, cache: Pa
     assert sorted(path.name for path in cache.iterdir()) == ["current.json", "lock", "snapshot-1.sqlite"]
 
 
-def test_a_source_that_has_nothing_new_costs_one_conditional_request(
-    server: Server, cache: Path, export: bytes
-) -> None:
+def test_a_zip_that_has_nothing_new_costs_one_conditional_request(server: Server, cache: Path, export: bytes) -> None:
     server.answer = tagged(export, '"v1"')
-    run(cache, source(server.url))
-    (result,) = update(cache, [source(server.url)], now=LATER, bounds=BOUNDS)
+    run(cache, source(f"{server.url}/all.zip"))
+    (result,) = update(cache, [source(f"{server.url}/all.zip")], now=LATER, bounds=BOUNDS)
     assert isinstance(result, Unchanged)
     assert result.source.taken_at == info(cache).taken_at == LATER
     assert [headers.get("if-none-match") for _, headers in server.requests] == [None, '"v1"']
@@ -178,10 +176,10 @@ def test_a_source_that_moved_or_was_damaged_is_fetched_unconditionally(
     server: Server, cache: Path, export: bytes
 ) -> None:
     server.answer = tagged(export, '"v1"')
-    run(cache, source(f"{server.url}/one"))
-    run(cache, source(f"{server.url}/two"))
+    run(cache, source(f"{server.url}/one.zip"))
+    run(cache, source(f"{server.url}/two.zip"))
     (cache / "current.json").write_text("rubbish")
-    run(cache, source(f"{server.url}/two"))
+    run(cache, source(f"{server.url}/two.zip"))
     assert [headers.get("if-none-match") for _, headers in server.requests] == [None, None, None]
     assert info(cache).problem is None
 
@@ -260,12 +258,12 @@ FAULTS: list[tuple[str, Callable[[BaseHTTPRequestHandler], None], str]] = [
     ("not found", sending(b"<html>", 404), "the server answered 404"),
     ("broken", sending(b"", 500), "the server answered 500"),
     ("partial", sending(b"PK", 206), "the server answered 206"),
-    ("html", sending(b"<html>hello", Content_Type="text/html"), "is no zip (content type 'text/html')"),
+    ("html", sending(b"<html>hello", Content_Type="text/html"), "is no zip (it begins with b'<h')"),
     ("empty", sending(b""), "is no zip"),
     ("truncated", sending(b"PK\x03\x04" + b"x" * 50), "is no zip that can be read"),
     ("empty zip", sending(b"PK\x05\x06" + b"\0" * 18), "holds no record of PyPI"),
     ("too short", sending(b"PK\x03\x04", length=4000), "cannot be fetched"),
-    ("too long", sending(b"PK", length=1 << 31), "is larger than 1024 MiB"),
+    ("too long", sending(b"PK", length=1 << 31), "is larger than 64 MiB"),
     ("encoded", sending(b"PK", Content_Encoding="gzip"), "in an encoding that was not asked for"),
     ("loop", moved("/PyPI/all.zip"), "redirects more than 5 times"),
     ("astray", moved("http://example.org/all.zip"), "is neither https nor http on loopback"),
@@ -366,6 +364,9 @@ def test_a_source_is_the_base_folder_of_its_export_or_a_zip(url: str, expected: 
     assert export_url(url) == expected
 
 
-def test_the_default_source_is_fetched_over_https() -> None:
-    assert [source.name for source in DEFAULT_SOURCES] == ["osv"]
-    check_url(DEFAULT_SOURCES[0].url)
+def test_the_default_sources_are_fetched_over_https() -> None:
+    assert [(source.name, source.kind) for source in DEFAULT_SOURCES] == [
+        ("osv", "osv"), ("kev", "exploited"), ("popular", "popular"),
+    ]  # fmt: skip
+    for source in DEFAULT_SOURCES:
+        check_url(source.url)

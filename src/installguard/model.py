@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -305,6 +305,8 @@ class SourceInfo:
     malicious: bool = False
     last_error: str | None = None
     kind: SourceKind = "osv"
+    max_age: timedelta | None = None
+    """Its own limit of age, where it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

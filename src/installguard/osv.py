@@ -222,6 +222,11 @@ def _names_malware(ids: Iterable[str]) -> bool:
     return any(record_id.upper().startswith("MAL-") for record_id in ids)
 
 
+def parse_time(value: object, where: str) -> datetime | None:
+    """Return an RFC 3339 timestamp in UTC, `None` for `None`; raises `RecordError`, which names *where*."""
+    return _time(value, where)
+
+
 # RFC 3339, with what records of older tools leave out: the time, the fraction, the offset (then UTC).
 _TIME: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?)?",

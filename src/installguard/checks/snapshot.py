@@ -35,18 +35,19 @@ def check_age(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Find sources that are older than `feed.max-age`, or that lie in the future."""
     limit = policy.feed.max_age
     problems = [
-        f"{name} {problem}"
-        for name, taken_at in _times(evidence.snapshot)
-        if (problem := _staleness(taken_at, evidence.now, limit)) is not None
+        f"{name} {problem}" if own is None else f"{name} {problem} (its own limit {_hours(own)})"
+        for name, taken_at, own in _times(evidence.snapshot)
+        if (problem := _staleness(taken_at, evidence.now, limit if own is None else own)) is not None
     ]
     if problems:
         detail = f"the advisory snapshot is stale ({', '.join(problems)}; limit {_hours(limit)}): {UPDATE}"
         yield Finding(code=Code.FEED_STALE, subject=None, detail=detail)
 
 
-def _times(info: SnapshotInfo) -> tuple[tuple[str, datetime], ...]:
-    times = tuple((source.name, source.taken_at) for source in info.sources if source.taken_at is not None)
-    return times or ((("snapshot", info.taken_at),) if info.taken_at is not None else ())
+def _times(info: SnapshotInfo) -> tuple[tuple[str, datetime, timedelta | None], ...]:
+    times = ((source.name, source.taken_at, source.max_age) for source in info.sources)
+    known = tuple((name, taken_at, own) for name, taken_at, own in times if taken_at is not None)
+    return known or ((("snapshot", info.taken_at, None),) if info.taken_at is not None else ())
 
 
 def _staleness(taken_at: datetime, now: datetime, limit: timedelta) -> str | None:

@@ -7,21 +7,24 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
 from ..errors import FeedError, UsageError
-from ..model import SourceInfo
+from ..model import SourceInfo, SourceKind
 from ..osv import RecordError, parse_record
 from .baseline import BASELINE
+from .lists import read_list
 from .ratings import rate_vector
+from .signing import LARGEST, SUFFIX, verify
 from .sources import Bounds
 from .state import SourceState
 from .store import Unreadable
-from .writing import Parsed, replace_source
+from .tables import Parsed
+from .writing import Content, replace_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,34 +36,83 @@ class ImportResult:
 
 
 def import_export(
-    path: Path, *, directory: Path, name: str, malicious: bool, now: datetime, bounds: Bounds | None = None
+    path: Path,
+    *,
+    directory: Path,
+    name: str,
+    malicious: bool,
+    now: datetime,
+    kind: SourceKind = "osv",
+    accept_rollback: bool = False,
+    keys: Sequence[str] = (),
+    bounds: Bounds | None = None,
 ) -> ImportResult:
-    """Put the OSV export at *path* into the snapshot in *directory* as the source *name*, in place of that source.
+    """Put the export at *path* into the snapshot in *directory* as the source *name*, in place of that source.
 
-    Raises `UsageError` where there is nothing at *path*, and `FeedError` where it is no export within *bounds*; the
-    snapshot then stays as it was.
+    *kind* says whether it is an OSV export, or one of the lists that `read_list` reads. Raises `UsageError` where there
+    is nothing at *path*, and `FeedError` where it is no export within *bounds*, or (unless *accept_rollback*) one that
+    is older than the source or would drop more than a fifth of it; the snapshot then stays as it was.
     """
-    state = SourceState(name=name, url=None, malicious=malicious, records=0, unreadable=0, taken_at=None)
-    return load_export(path, state, directory=directory, now=now, bounds=bounds or Bounds())
+    state = SourceState(name=name, url=None, malicious=malicious, records=0, unreadable=0, taken_at=None, kind=kind)
+    loading = Loading(
+        directory=directory, now=now, bounds=bounds or Bounds(), accept_rollback=accept_rollback, keys=tuple(keys)
+    )
+    return load_export(path, state, loading)
 
 
-def load_export(path: Path, source: SourceState, *, directory: Path, now: datetime, bounds: Bounds) -> ImportResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """Where a source goes, and what is asked of it."""
+
+    directory: Path
+    now: datetime
+    bounds: Bounds
+    accept_rollback: bool = False
+    keys: tuple[str, ...] = ()
+    """One of which must have signed the file."""
+
+
+def load_export(path: Path, source: SourceState, loading: Loading) -> ImportResult:
     """`import_export` of a source of which more than its name is known."""
     check_name(source.name)
+    bounds = loading.bounds
     try:
         export = path / "all.zip" if path.is_dir() and (path / "all.zip").is_file() else path
-        if export.is_dir():
-            return load_records(_folder_records(export, bounds), source, directory=directory, now=now, bounds=bounds)
+        if export.is_dir() and source.kind == "osv":
+            if loading.keys:
+                raise FeedError("is a directory of records, which nobody can sign", where=str(path))
+            return load_records(_folder_records(export, bounds), source, loading)
         if export.exists() and not export.is_file():
             raise UsageError("is neither a file nor a directory", where=str(path))
         with export.open("rb") as file:
-            records = archive_records(file, where=str(export), bounds=bounds)
-            return load_records(records, source, directory=directory, now=now, bounds=bounds)
+            signed = check_signature(export, file, loading.keys)
+            return _load_file(file, replace(source, signed=signed), loading, where=str(export))
     except FileNotFoundError as error:
         raise UsageError("there is no such file or directory", where=str(path)) from error
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
         raise FeedError(f"cannot be read: {what}", where=str(path)) from error
+
+
+def _load_file(file: IO[bytes], source: SourceState, loading: Loading, *, where: str) -> ImportResult:
+    if source.kind == "osv":
+        return load_records(archive_records(file, where=where, bounds=loading.bounds), source, loading)
+    data = file.read(loading.bounds.listing + 1)
+    if len(data) > loading.bounds.listing:
+        raise FeedError(f"is larger than {loading.bounds.listing / (1 << 20):g} MiB", where=where)
+    return load_list(data, source, loading, where=where)
+
+
+def check_signature(path: Path, file: IO[bytes], keys: Sequence[str]) -> str | None:
+    """The key that signed the open file at *path*, `None` where there are no keys; raises `FeedError`."""
+    if not keys:
+        return None
+    try:
+        with path.with_name(path.name + SUFFIX).open("rb") as beside:
+            signature = beside.read(LARGEST)
+    except FileNotFoundError:
+        signature = None
+    return verify(file, signature, keys, where=str(path))
 
 
 def check_name(name: str) -> None:
@@ -85,14 +137,28 @@ class Raw:
 RawRecord: TypeAlias = Raw | Unreadable
 
 
-def load_records(
-    records: Iterable[RawRecord], source: SourceState, *, directory: Path, now: datetime, bounds: Bounds
-) -> ImportResult:
+def load_records(records: Iterable[RawRecord], source: SourceState, loading: Loading) -> ImportResult:
     """Parse the records as they come and put them into the snapshot."""
     unreadable: list[Unreadable] = []
-    parsed = _noting(_parsed(records, source), unreadable)
-    written = replace_source(directory, source, parsed, otherwise=now, bounds=bounds)
-    return ImportResult(source=written.info, unreadable=tuple(unreadable))
+    parsed = _noting((parse_raw(record, source) for record in records), unreadable)
+    return ImportResult(source=_put(source, parsed, loading), unreadable=tuple(unreadable))
+
+
+def load_list(data: bytes, source: SourceState, loading: Loading, *, where: str) -> ImportResult:
+    """Read a list and put it into the snapshot."""
+    listed = read_list(data, source.kind, source=source.name, where=where)
+    return ImportResult(source=_put(source, listed, loading), unreadable=listed.unreadable)
+
+
+def _put(source: SourceState, content: Content, loading: Loading) -> SourceInfo:
+    return replace_source(
+        loading.directory,
+        source,
+        content,
+        otherwise=loading.now,
+        bounds=loading.bounds,
+        accept_rollback=loading.accept_rollback,
+    ).info
 
 
 def _noting(parsed: Iterable[Parsed], unreadable: list[Unreadable]) -> Iterator[Parsed]:
@@ -102,16 +168,14 @@ def _noting(parsed: Iterable[Parsed], unreadable: list[Unreadable]) -> Iterator[
         yield outcome
 
 
-def _parsed(records: Iterable[RawRecord], source: SourceState) -> Iterator[Parsed]:
-    for record in records:
-        if isinstance(record, Unreadable):
-            yield Unreadable(source=source.name, name=record.name, reason=record.reason)
-            continue
-        try:
-            data = _json(record.data)
-            yield parse_record(data, feed=source.name, malicious=source.malicious, rate=rate_vector)
-        except RecordError as error:
-            yield Unreadable(source=source.name, name=record.name, reason=str(error))
+def parse_raw(record: RawRecord, source: SourceState) -> Parsed:
+    """What a file of an export says, or why it cannot be read."""
+    if isinstance(record, Unreadable):
+        return Unreadable(source=source.name, name=record.name, reason=record.reason)
+    try:
+        return parse_record(_json(record.data), feed=source.name, malicious=source.malicious, rate=rate_vector)
+    except RecordError as error:
+        return Unreadable(source=source.name, name=record.name, reason=str(error))
 
 
 def _json(data: bytes) -> object:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from ..errors import FeedError
+from ..model import SourceKind
 from ..policy import SourcePolicy
+
+LIST_AGES: Final[Mapping[SourceKind, timedelta]] = {"exploited": timedelta(days=7), "popular": timedelta(days=60)}
+"""How old a list may be where its table sets no `max-age`: they change slowly, and judging goes on without them."""
 
 DEFAULT_SOURCES: Final[tuple[SourcePolicy, ...]] = (
     SourcePolicy(name="osv", url="https://osv-vulnerabilities.storage.googleapis.com/PyPI"),
+    SourcePolicy(
+        name="kev",
+        url="https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json",
+        kind="exploited",
+        max_age=LIST_AGES["exploited"],
+    ),
+    SourcePolicy(
+        name="popular",
+        url="https://hugovk.dev/top-pypi-packages/top-pypi-packages.min.json",
+        kind="popular",
+        max_age=LIST_AGES["popular"],
+    ),
 )
-"""What is fetched where the policy writes no `feed.sources` table: the OSV project's own export for PyPI."""
+"""What is fetched where the policy writes no `feed.sources` table, each from its own origin: the OSV project's export
+for PyPI, CISA's catalogue of known exploited vulnerabilities, and a list of the most downloaded projects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +50,20 @@ class Bounds:
     """Bytes of a zip."""
     record: int = 5_000_000
     """Bytes of one record."""
+    changes: int = 1_000
+    """Records fetched one by one, and a tenth of all at most; beyond, the zip is fetched."""
+    at_once: int = 8
+    """Records fetched at the same time."""
+    together: float = 60.0
+    """Seconds for all of them."""
+    rounds: int = 2
+    """How often all places of a source are tried where the trouble may pass."""
+    pause: float = 1.0
+    """Seconds between two rounds, at most; half of them at least."""
     ratio: int = 200
     """How many times its compressed size a zip, or a member of more than 100 kB, may be."""
+    listing: int = 64 << 20
+    """Bytes of a list, or of a `modified_id.csv`."""
     lock: float = 30.0
     """Seconds to wait for another writer of the snapshot."""
 
@@ -49,10 +80,18 @@ def is_remote(url: str) -> bool:
 
 def export_url(url: str) -> str:
     """The URL of the export's zip: *url* itself where it names one, else `all.zip` in that folder."""
+    return url if is_zip(url) else beside(url, "all.zip")
+
+
+def is_zip(url: str) -> bool:
+    """Say whether the URL names the zip itself, so that there is nothing beside it."""
+    return urlsplit(url).path.lower().endswith(".zip")
+
+
+def beside(url: str, name: str) -> str:
+    """The URL of a file in the export's folder; *name* is data, and stays one segment of the path."""
     parts = urlsplit(url)
-    if parts.path.lower().endswith(".zip"):
-        return url
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/all.zip", fragment=""))
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name, safe='')}", fragment=""))
 
 
 def check_url(url: str, *, came_from: str | None = None) -> None:

@@ -10,16 +10,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from ..model import SourceInfo
+from ..model import SourceInfo, SourceKind
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Of `current.json` and of the tables; another one is never read, and the next update rebuilds it."""
 
 STATE_FILE: Final = "current.json"
-GENERATION: Final = re.compile(r"snapshot-([0-9]{1,15})\.sqlite")
+GENERATION: Final = re.compile(r"(?:snapshot|changes)-([0-9]{1,15})\.sqlite")
 
 
 class StateError(Exception):
@@ -27,15 +28,23 @@ class StateError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """One immutable snapshot file."""
+class StoredFile:
+    """One immutable file of the snapshot, as it was published."""
 
     file: str
     size: int
     mtime_ns: int
     sha256: str
-    digest: str
-    """Hexadecimal, over all records whatever the order in which they were imported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The files that together are the snapshot in force."""
+
+    base: StoredFile
+    """All records, as they were when it was last written whole."""
+    changes: StoredFile | None = None
+    """What changed since: records that came, the numbers of those that went, and every small table whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,21 @@ class SourceState:
     etag: str | None = None
     last_modified: str | None = None
     """The header as the server wrote it."""
+    place: str | None = None
+    """The URL, without credentials, from which the etags are: the source's own or a mirror's."""
+    signed: str | None = None
+    """The public key by which it was verified."""
+    listing_etag: str | None = None
+    """Of `modified_id.csv`, only where what we hold agrees with it."""
+    listing_last_modified: str | None = None
     last_error: str | None = None
+    kind: SourceKind = "osv"
+    total: str = "0"
+    """Hexadecimal: the sum of its records' weights, which does not depend on their order (see `weights`)."""
+    newest: datetime | None = None
+    """The latest `modified` of its records, those from the future left out."""
+    tried_at: datetime | None = None
+    """When it was last tried in vain."""
 
     @property
     def info(self) -> SourceInfo:
@@ -65,6 +88,7 @@ class SourceState:
             url=self.url,
             malicious=self.malicious,
             last_error=self.last_error,
+            kind=self.kind,
         )
 
 
@@ -79,10 +103,16 @@ class State:
         """What is known of the source of that name."""
         return next((source for source in self.sources if source.name == name), None)
 
-    def with_source(self, source: SourceState) -> tuple[SourceState, ...]:
-        """The sources, by name, with this one in place of the one of its name."""
-        others = [other for other in self.sources if other.name != source.name]
-        return tuple(sorted([*others, source], key=lambda each: each.name))
+    @property
+    def digest(self) -> str:
+        """Hexadecimal, over what all sources hold, whatever the order in which it came."""
+        held = sorted((source.name, source.total) for source in self.sources if source.taken_at is not None)
+        return sha256("".join(f"{name}\0{total}\n" for name, total in held).encode()).hexdigest()
+
+    def with_sources(self, sources: Iterable[SourceState]) -> tuple[SourceState, ...]:
+        """All sources, by name, these in place of those of their names."""
+        held = {source.name: source for source in self.sources} | {source.name: source for source in sources}
+        return tuple(held[name] for name in sorted(held))
 
 
 def read_state(directory: Path) -> State:
@@ -107,22 +137,42 @@ def read_state(directory: Path) -> State:
 
 
 def _state(data: Any) -> State:
-    generation = None if data["generation"] is None else Generation(**data["generation"])
-    if generation is not None:
-        _check(generation, {"file": str, "size": int, "mtime_ns": int, "sha256": str, "digest": str})
-        if GENERATION.fullmatch(generation.file) is None:
-            raise ValueError("no name of a snapshot")
+    generation = None
+    if data["generation"] is not None:
+        base, changes = data["generation"]["base"], data["generation"]["changes"]
+        generation = Generation(base=_file(base), changes=None if changes is None else _file(changes))
     return State(generation=generation, sources=tuple(map(_source, data["sources"])))
 
 
+def _file(data: Any) -> StoredFile:
+    stored = StoredFile(**data)
+    _check(stored, {"file": str, "size": int, "mtime_ns": int, "sha256": str})
+    if GENERATION.fullmatch(stored.file) is None:
+        raise ValueError("no name of a snapshot")
+    return stored
+
+
+_TIMES: Final = ("taken_at", "newest", "tried_at")
+
+
 def _source(data: Any) -> SourceState:
-    taken_at = None if data["taken_at"] is None else datetime.fromisoformat(data["taken_at"])
-    if taken_at is not None and taken_at.tzinfo is None:
-        raise ValueError("a time without its zone")
-    source = SourceState(**{**data, "taken_at": taken_at})
-    _check(source, {"name": str, "malicious": bool, "records": int, "unreadable": int})
-    _check(source, dict.fromkeys(("url", "etag", "last_modified", "last_error"), (str, type(None))))
+    source = SourceState(**{**data, **{name: _moment(data[name]) for name in _TIMES}})
+    _check(source, {"name": str, "malicious": bool, "records": int, "unreadable": int, "total": str})
+    texts = ("url", "place", "signed", "etag", "last_modified", "listing_etag", "listing_last_modified", "last_error")
+    _check(source, dict.fromkeys(texts, (str, type(None))))
+    if source.kind not in ("osv", "exploited", "popular"):
+        raise ValueError("no kind of a source")
+    int(source.total, 16)
     return source
+
+
+def _moment(text: Any) -> datetime | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return moment
 
 
 def _check(value: object, types: dict[str, Any]) -> None:
@@ -143,8 +193,8 @@ def render_state(state: State) -> bytes:
 
 def _plain(source: SourceState) -> dict[str, object]:
     values = {field.name: getattr(source, field.name) for field in fields(source)}
-    taken_at = source.taken_at
-    return {**values, "taken_at": None if taken_at is None else taken_at.isoformat()}
+    moments = {name: values[name] and values[name].isoformat() for name in _TIMES}
+    return {**values, **moments}
 
 
 def generation_files(directory: Path) -> Iterable[tuple[int, Path]]:

@@ -1,16 +1,17 @@
-"""The local snapshot: advisories in one immutable SQLite file, looked up by project.
+"""The local snapshot: advisories in immutable SQLite files, looked up by project.
 
-A directory holds `snapshot-<n>.sqlite` and `current.json`, which names the one in force. A writer builds the next
-number aside and then replaces `current.json`, atomically. So a reader needs no lock: it keeps the file it opened, also
-on Windows, where a file that somebody has open can neither be replaced nor removed (a later writer removes it).
+A directory holds `snapshot-<n>.sqlite`, perhaps `changes-<m>.sqlite` with what changed since, and `current.json`, which
+names those in force. A writer builds the next number aside and then replaces `current.json`, atomically. So a reader
+needs no lock: it keeps the files it opened, also on Windows, where a file that somebody has open can neither be
+replaced nor removed (a later writer removes it).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 from packaging.utils import NormalizedName, canonicalize_name
 
 from ..errors import FeedError
-from ..model import Advisory, SnapshotInfo, SourceInfo
+from ..model import Advisory, SnapshotInfo, SourceInfo, SourceKind
 from ..osv import merge
 from ..policy import SourcePolicy
 from .baseline import always_malicious, baseline_advisories, baseline_digest, baseline_info
 from .rows import decode
-from .sources import chosen_sources
-from .state import SCHEMA, Generation, State, StateError, read_state
+from .sources import LIST_AGES, chosen_sources, is_remote, redacted
+from .state import SCHEMA, Generation, State, StateError, StoredFile, read_state
 
 if TYPE_CHECKING:
     import sqlite3
@@ -86,12 +87,32 @@ class Snapshot:
     def record(self, advisory_id: str) -> tuple[Advisory, ...]:
         """Return what the id or alias names, in any case, one advisory a project; withdrawn ones too."""
         sought = advisory_id.strip().casefold()
-        rows = self._rows("SELECT a.project FROM ids i JOIN advisories a ON a.record = i.record WHERE i.id = ?", sought)
+        numbers = [number for (number,) in self._rows("SELECT record FROM ids WHERE id = ?", sought)]
+        rows = self._rows_in("SELECT project FROM advisories WHERE record IN", numbers)
         built_in = [advisory for advisory in self._built_in if sought in map(str.casefold, advisory.ids)]
         projects = {canonicalize_name(project) for (project,) in rows} | {advisory.project for advisory in built_in}
         stored = self._stored(projects)
         found = [*stored, *(each for each in self._built_in_beside(stored) if each.project in projects)]
         return tuple(advisory for advisory in merge(found) if sought in map(str.casefold, advisory.ids))
+
+    def exploited(self) -> frozenset[str]:
+        """Return the upper-case CVE ids that the feeds call exploited; raises `FeedError` where it cannot read."""
+        return frozenset(line for lines in self._lists("exploited") for line in lines)
+
+    def popular(self) -> Mapping[NormalizedName, int]:
+        """Return the popular projects that the feeds name and their rank, 1 being the most downloaded, at its best."""
+        ranks: dict[NormalizedName, int] = {}
+        for lines in self._lists("popular"):
+            for rank, line in enumerate(lines, start=1):
+                name = NormalizedName(line)
+                ranks[name] = min(rank, ranks.get(name, rank))
+        return ranks
+
+    def _lists(self, kind: SourceKind) -> Iterator[list[str]]:
+        names = {source.name for source in self.info.sources if source.kind == kind}
+        for name, body in self._rows("SELECT s.name, l.body FROM lists l JOIN sources s ON s.number = l.source"):
+            if name in names:
+                yield str(body).split("\n")
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """Return the records that were kept out, by source and name."""
@@ -115,19 +136,22 @@ class Snapshot:
         self.close()
 
     def _stored(self, projects: Iterable[str]) -> list[Advisory]:
-        names = sorted(projects)
-        rows: list[Any] = []
-        for start in range(0, len(names), _AT_ONCE):
-            some = names[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            rows += self._rows(f"{_BY_PROJECT} ({marks})", *some)
+        rows = self._rows_in(_BY_PROJECT, sorted(projects))
         feeds: dict[int, str] = dict(self._rows("SELECT number, name FROM sources") if rows else [])
         try:
             return decode([(project, feeds[source], payload) for project, source, payload in rows], self._malicious)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged("a row cannot be read") from error
 
-    def _rows(self, query: str, *parameters: str) -> list[Any]:
+    def _rows_in(self, query: str, values: Sequence[str | int]) -> list[Any]:
+        """All rows of a query that ends in `IN`, for any number of values."""
+        rows: list[Any] = []
+        for start in range(0, len(values), _AT_ONCE):
+            some = values[start : start + _AT_ONCE]
+            rows += self._rows(f"{query} ({','.join('?' * len(some))})", *some)
+        return rows
+
+    def _rows(self, query: str, *parameters: str | int) -> list[Any]:
         """All rows of a query; trouble is never an empty answer."""
         if self._connection is None:
             return []
@@ -179,25 +203,40 @@ def unreadable_records(directory: Path) -> tuple[Unreadable, ...]:
 
 
 def _info(state: State, wanted: Sequence[SourcePolicy], problem: str | None) -> SnapshotInfo:
-    known = [source.info for source in state.sources]
-    held = {source.name for source in known if source.taken_at is not None}
-    missing = tuple(source.name for source in wanted if source.name not in held)
-    sources: tuple[SourceInfo, ...] = (*known, *([baseline_info()] if missing else ()))
-    times = [source.taken_at for source in known if source.taken_at is not None]
+    """What is held; a list that was never fetched is named with nothing in it, and is not missing."""
+    limits = {source.name: source.max_age for source in wanted}
+    known = [replace(source.info, max_age=_limit(source.kind, limits.get(source.name))) for source in state.sources]
+    held = {source.name for source in known if source.taken_at is not None and source.kind == "osv"}
+    named = {source.name for source in known}
+    missing = tuple(source.name for source in wanted if source.kind == "osv" and source.name not in held)
+    absent = [_absent(source) for source in wanted if source.kind != "osv" and source.name not in named]
+    sources: tuple[SourceInfo, ...] = (*known, *absent, *([baseline_info()] if missing else ()))
+    advisories = [source for source in sources if source.kind == "osv"]
     return SnapshotInfo(
         sources=sources,
-        taken_at=min(times, default=None),
-        digest=f"sha256:{_digest(state.generation, baseline=bool(missing))}",
-        records=sum(source.records for source in sources),
-        unreadable=sum(source.unreadable for source in sources),
+        taken_at=min((source.taken_at for source in advisories if source.taken_at is not None), default=None),
+        digest=f"sha256:{_digest(state, baseline=bool(missing))}",
+        records=sum(source.records for source in advisories),
+        unreadable=sum(source.unreadable for source in sources if source.kind != "popular"),
         missing=missing,
         problem=problem,
     )
 
 
-def _digest(generation: Generation | None, *, baseline: bool) -> str:
-    parts = [generation.digest if generation else "", baseline_digest() if baseline else ""]
-    return parts[0] if generation and not baseline else sha256("\n".join(parts).encode()).hexdigest()
+def _limit(kind: SourceKind, written: timedelta | None) -> timedelta | None:
+    return LIST_AGES.get(kind) if written is None else written
+
+
+def _absent(source: SourcePolicy) -> SourceInfo:
+    url = redacted(source.url) if is_remote(source.url) else source.url
+    return SourceInfo(name=source.name, records=0, unreadable=0, taken_at=None, url=url, kind=source.kind)
+
+
+def _digest(state: State, *, baseline: bool) -> str:
+    if state.generation is None or baseline:
+        held = state.digest if state.generation else ""
+        return sha256(f"{held}\n{baseline_digest() if baseline else ''}".encode()).hexdigest()
+    return state.digest
 
 
 def _open_current(directory: Path) -> tuple[State, sqlite3.Connection | None]:
@@ -213,38 +252,86 @@ def _open_current(directory: Path) -> tuple[State, sqlite3.Connection | None]:
             return state, open_generation(directory, state.generation)
         except FileNotFoundError as error:
             if attempt == 9:
-                raise StateError(f"the snapshot is damaged: {state.generation.file} is missing") from error
+                raise StateError("the snapshot is damaged: one of its files is missing") from error
     raise AssertionError("unreachable")
 
 
 def open_generation(directory: Path, generation: Generation) -> sqlite3.Connection:
-    """Open a snapshot file read-only; raises `StateError` if it is not the file that was written."""
-    import sqlite3
+    """Open the files of a snapshot read-only, as one; raises `StateError` if they are not as they were written.
 
-    path = directory / generation.file
+    Where there is a file of changes, views of the tables' own names show base and changes together.
+    """
+    connection = _open_file(directory, generation.base)
     try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False, isolation_level=None
-        )
-    except sqlite3.Error as error:
-        path.stat()  # raises where it is not there
-        raise StateError(f"the snapshot cannot be opened: {generation.file}: {error}") from error
-    try:
-        _verify(path, generation)
-        _verify_header(connection)
+        if generation.changes is not None:
+            _attach(connection, directory, generation.changes)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _verify(path: Path, generation: Generation) -> None:
+def _open_file(directory: Path, stored: StoredFile) -> sqlite3.Connection:
+    import sqlite3
+
+    path = directory / stored.file
+    try:
+        connection = sqlite3.connect(_uri(path), uri=True, check_same_thread=False, isolation_level=None)
+    except sqlite3.Error as error:
+        path.stat()  # raises where it is not there
+        raise StateError(f"the snapshot cannot be opened: {stored.file}: {error}") from error
+    try:
+        _verify(path, stored)
+        _verify_header(connection, "main")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _uri(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+
+
+def _whole(table: str) -> str:
+    return f"CREATE TEMP VIEW {table} AS SELECT * FROM changes.{table};"  # noqa: S608  our own names
+
+
+def _together(table: str, column: str) -> str:
+    return (
+        f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table}"  # noqa: S608  our own names
+        f" WHERE {column} NOT IN (SELECT number FROM changes.gone) UNION ALL SELECT * FROM changes.{table};"
+    )
+
+
+_VIEWS: Final = "".join(
+    [
+        *map(_whole, ("sources", "unreadable", "skipped", "lists")),
+        *(_together(*each) for each in (("records", "number"), ("advisories", "record"), ("ids", "record"))),
+    ]
+)
+
+
+def _attach(connection: sqlite3.Connection, directory: Path, stored: StoredFile) -> None:
+    import sqlite3
+
+    path = directory / stored.file
+    _verify(path, stored)
+    try:
+        connection.execute("ATTACH ? AS changes", (_uri(path),))
+        _verify_header(connection, "changes")
+        connection.executescript(f"PRAGMA temp_store = MEMORY; {_VIEWS}")
+    except sqlite3.Error as error:
+        raise StateError(f"the snapshot cannot be opened: {stored.file}: {error}") from error
+
+
+def _verify(path: Path, stored: StoredFile) -> None:
     """Compare size and time with those it was published with; a copied or touched file is read whole once."""
     try:
         found = path.stat()
-        same = found.st_size == generation.size
-        if same and found.st_mtime_ns != generation.mtime_ns:
-            same = hash_file(path) == generation.sha256
+        same = found.st_size == stored.size
+        if same and found.st_mtime_ns != stored.mtime_ns:
+            same = hash_file(path) == stored.sha256
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -262,12 +349,12 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _verify_header(connection: sqlite3.Connection) -> None:
+def _verify_header(connection: sqlite3.Connection, schema_name: str) -> None:
     import sqlite3
 
     try:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        schema = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute(f"PRAGMA {schema_name}.application_id").fetchone()[0]
+        schema = connection.execute(f"PRAGMA {schema_name}.user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise StateError(f"the snapshot is damaged: {error}") from error
     if (application, schema) != (APPLICATION_ID, SCHEMA):

@@ -1,84 +1,146 @@
 """Writing the snapshot: built aside, swapped in atomically, one writer at a time.
 
-A writer that dies at any moment leaves the old snapshot in force; what it left lying about is removed by the next one.
+A source that is fetched whole makes a new file of all records; single records and lists go into a small file of changes
+beside it. A writer that dies at any moment leaves the old snapshot in force; what it left lying about is removed by the
+next one.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..errors import FeedError
-from ..model import Advisory
-from .rows import encode
+from .locking import BusyError, acquire
 from .sources import Bounds
 from .state import (
-    SCHEMA,
     STATE_FILE,
     Generation,
     SourceState,
     State,
     StateError,
+    StoredFile,
     generation_files,
     read_state,
     render_state,
 )
-from .store import APPLICATION_ID, Unreadable, hash_file, open_generation
+from .store import Unreadable, hash_file, open_generation
+from .tables import (
+    BATCH,
+    INDEXES,
+    SMALL,
+    Counts,
+    Parsed,
+    add_source,
+    add_unreadable,
+    create_tables,
+    insert_record,
+    insert_source,
+    remove_record,
+    written_time,
+)
+from .weights import weight, written
 
 if TYPE_CHECKING:
     import sqlite3
 
-Parsed: TypeAlias = tuple[Advisory, ...] | Unreadable
-"""What one record gave: its advisories (none where it is another ecosystem's), or why it could not be read."""
-
 _TEMPORARY: Final = "building-"
 _LOCK_FILE: Final = "lock"
-_BATCH: Final = 2_000
 
-_TABLES: Final = """
-CREATE TABLE sources(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE records(number INTEGER PRIMARY KEY, source INTEGER NOT NULL, id TEXT NOT NULL, modified TEXT,
-                     hash BLOB NOT NULL);
-CREATE TABLE advisories(project TEXT NOT NULL, source INTEGER NOT NULL, record INTEGER NOT NULL, payload TEXT NOT NULL);
-CREATE TABLE ids(id TEXT NOT NULL, record INTEGER NOT NULL);
-CREATE TABLE unreadable(source INTEGER NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL);
-"""
-# Made after the rows are in: so they are filled in order. `…_by_record` serve updates of single records.
-_INDEXES: Final = """
-CREATE UNIQUE INDEX records_by_id ON records(source, id);
-CREATE INDEX advisories_by_project ON advisories(project);
-CREATE INDEX advisories_by_record ON advisories(record);
-CREATE INDEX ids_by_id ON ids(id);
-CREATE INDEX ids_by_record ON ids(record);
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a source of another kind than `osv` holds: ids or names in their order, one a line."""
+
+    lines: tuple[str, ...]
+    dated: datetime | None
+    """What the list says of its own age."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Entries that were kept out."""
+
+
+Content: TypeAlias = "Iterable[Parsed] | Listed"
+Part: TypeAlias = "tuple[SourceState, Content]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One record of a source as it is now."""
+
+    id: str
+    modified: str
+    """As the source's listing says, in the form of `written_time`."""
+    parsed: Parsed | None
+    """`None` where the source has it no more."""
 
 
 def replace_source(
-    directory: Path, source: SourceState, parsed: Iterable[Parsed], *, otherwise: datetime, bounds: Bounds
+    directory: Path,
+    source: SourceState,
+    content: Content,
+    *,
+    otherwise: datetime,
+    bounds: Bounds,
+    accept_rollback: bool = False,
 ) -> SourceState:
     """Put a source in place of the one of its name, keep the others, and return it with its counts.
 
-    Its `taken_at`, where it has none, becomes the newest `modified` of its records, or *otherwise*. Raises `FeedError`,
-    and leaves the snapshot as it was, where the source holds no readable record or the directory cannot be written.
+    Its `taken_at`, where it has none, becomes the newest `modified` of its records, or *otherwise*, which is now.
+    Raises `FeedError`, and leaves the snapshot as it was, where the source holds no readable record, fewer or older
+    ones than can be right (unless *accept_rollback*), or the directory cannot be written.
+    """
+    parts = [(source, content)]
+    (state,) = replace_sources(directory, parts, now=otherwise, bounds=bounds, accept_rollback=accept_rollback)
+    return state
+
+
+def replace_sources(
+    directory: Path, parts: Sequence[Part], *, now: datetime, bounds: Bounds, accept_rollback: bool = False
+) -> tuple[SourceState, ...]:
+    """`replace_source` of several sources in one go: all of them, or none."""
+    rules = _Rules(now=now, accept_rollback=accept_rollback)
+    with _writing(directory, bounds) as state:
+        try:
+            if all(_is_small(state, part) for part in parts):
+                return _change(directory, state, lambda connection, _: _put_lists(connection, state, parts, rules))
+        except StateError:
+            pass  # it cannot be used, so it is rebuilt
+        with _aside(directory) as path:
+            kept, sources = _build(path, directory, state, parts, rules)
+            base = _publish(path, directory, "snapshot")
+        _commit(directory, State(generation=Generation(base=base), sources=kept.with_sources(sources)))
+        return sources
+
+
+def change_source(
+    directory: Path, source: SourceState, changes: Sequence[Change], *, now: datetime, bounds: Bounds
+) -> SourceState:
+    """Put changed records into a source that is there, and return it with its counts.
+
+    *source* is what was held when the changes were found out, with what is new to note of it; raises `BusyError` where
+    the snapshot holds something else by now, and `FeedError` as `replace_source`.
     """
     with _writing(directory, bounds) as state:
-        with _aside(directory) as path:
-            counts = _build(path, directory, state, source, parsed)
-            written = _counted(source, counts, otherwise)
-            generation = _publish(path, directory, counts.digest)
-        sources = _kept(state, counts.kept).with_source(written)
-        _write_state(directory, State(generation=generation, sources=sources))
-        _sweep(directory, keep=generation.file)
-        return written
+        held = state.source(source.name)
+        if held is None or held.total != source.total:
+            raise BusyError("the snapshot was changed meanwhile", where=f"feed {source.name}", now="try again")
+        try:
+            state = _lightened(directory, state)
+            (changed,) = _change(
+                directory, state, lambda connection, base: (_put_records(connection, base, source, changes, now),)
+            )
+        except StateError as error:
+            raise FeedError(str(error), where=str(directory), now="try again") from error
+        return changed
 
 
 def note_source(
@@ -88,7 +150,7 @@ def note_source(
     # A snapshot that cannot be used is left for the next update to rebuild.
     with _writing(directory, bounds), suppress(StateError):
         state = read_state(directory)
-        _write_state(directory, replace(state, sources=state.with_source(change(state.source(name)))))
+        _write_state(directory, replace(state, sources=state.with_sources([change(state.source(name))])))
 
 
 # ---------------------------------------------------------------- one writer at a time
@@ -102,7 +164,7 @@ def _writing(directory: Path, bounds: Bounds) -> Iterator[State]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (directory / _LOCK_FILE).open("ab") as lock:
-            _acquire(lock, directory, bounds.lock)
+            acquire(lock, directory, bounds.lock)
             try:
                 state = read_state(directory)
             except StateError:
@@ -116,39 +178,11 @@ def _writing(directory: Path, bounds: Bounds) -> Iterator[State]:
         ) from error
 
 
-def _acquire(lock: BinaryIO, directory: Path, seconds: float) -> None:
-    """Take the lock, which the system lets go of when its holder ends however it ends."""
-    deadline = time.monotonic() + seconds
-    while not _try_lock(lock):
-        if time.monotonic() >= deadline:
-            raise FeedError(
-                f"another guard is writing the snapshot, and was not done within {seconds:g} s",
-                where=str(directory),
-                now="try again later",
-            )
-        time.sleep(0.02)
-
-
-def _try_lock(lock: BinaryIO) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            lock.seek(0)
-            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
-def _sweep(directory: Path, *, keep: str) -> None:
+def _sweep(directory: Path, generation: Generation) -> None:
     """Remove snapshots that are in force no more; one that a reader holds open on Windows stays for later."""
+    kept = {stored.file for stored in (generation.base, generation.changes) if stored is not None}
     for _, path in list(generation_files(directory)):
-        if path.name != keep:
+        if path.name not in kept:
             with suppress(OSError):
                 path.unlink()
 
@@ -159,22 +193,6 @@ def _sweep_temporary(directory: Path) -> None:
         if path.name.startswith(_TEMPORARY):
             with suppress(OSError):
                 path.unlink()
-
-
-# ---------------------------------------------------------------- building
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What was found while a source was written."""
-
-    records: int = 0
-    unreadable: int = 0
-    newest: datetime | None = None
-    first_problem: Unreadable | None = None
-    kept: bool = True
-    """Whether the other sources could be taken over from the old snapshot."""
-    digest: str = ""
 
 
 @contextmanager
@@ -189,29 +207,110 @@ def _aside(directory: Path) -> Iterator[Path]:
             Path(name).unlink()
 
 
-def _build(path: Path, directory: Path, state: State, source: SourceState, parsed: Iterable[Parsed]) -> _Counts:
+# ---------------------------------------------------------------- what may replace what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """What a source is held against before it replaces another."""
+
+    now: datetime
+    accept_rollback: bool
+
+    def check(self, source: SourceState, held: SourceState | None, counts: Counts) -> None:
+        """Raise `FeedError` for a source that is empty, or less than what is held."""
+        _refuse_empty(source, counts)
+        if held is not None and held.taken_at is not None and held.kind == source.kind and not self.accept_rollback:
+            refuse_rollback(held, counts.records, counts.newest)
+
+
+_MANY: Final = 1_000
+
+
+def refuse_rollback(held: SourceState, records: int, newest: datetime | None) -> None:
+    """Raise `FeedError` where a source would lose a fifth of many records, or go back in time."""
+    what = None
+    if held.records >= _MANY and records < 0.8 * held.records:
+        what = f"holds {records:,} records where the snapshot has {held.records:,}"
+    elif held.newest is not None and (newest is None or newest < held.newest):
+        dated = f"of {newest:%Y-%m-%d %H:%M} UTC" if newest else "undated"
+        what = f"is {dated}, older than the snapshot of {held.newest:%Y-%m-%d %H:%M} UTC"
+    if what is not None:
+        raise FeedError(what, where=f"feed {held.name}", now="if that is right, --accept-rollback takes it")
+
+
+def _refuse_empty(source: SourceState, counts: Counts) -> None:
+    if counts.records:
+        return
+    first = counts.first_problem
+    if first is not None:
+        what = f"holds no readable record; the first of {counts.unreadable}: {first.name!a}: {first.reason}"
+    else:
+        what = "holds no record of PyPI" if source.kind == "osv" else "is empty"
+    raise FeedError(what, where=f"feed {source.name}", now="the snapshot stays as it was")
+
+
+def _counted(source: SourceState, counts: Counts, now: datetime) -> SourceState:
+    return replace(
+        source,
+        records=counts.records,
+        unreadable=counts.unreadable,
+        taken_at=source.taken_at or counts.newest or now,
+        total=written(counts.total),
+        newest=counts.past,
+        last_error=None,
+        tried_at=None,
+    )
+
+
+# ---------------------------------------------------------------- a whole new file
+
+
+def _build(
+    path: Path, directory: Path, state: State, parts: Sequence[Part], rules: _Rules
+) -> tuple[State, tuple[SourceState, ...]]:
+    """Write all sources; return the state as far as it could be kept, and the new sources."""
     import sqlite3
 
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        # Nobody reads this file before it is complete and synced, so it needs no journal.
-        connection.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;"
-            "PRAGMA cache_size = -16000;"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA};{_TABLES}BEGIN;"
-        )
-        counts = _Counts(kept=_take_over(connection, directory, state, source.name))
-        _insert(connection, source, parsed, counts)
-        _refuse_empty(source, counts)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        create_tables(connection)
+        connection.execute("BEGIN")
+        kept = state if _take_over(connection, directory, state, [source.name for source, _ in parts]) else State()
+        sources = []
+        for source, content in parts:
+            counts = _insert(connection, source, content, rules.now)
+            rules.check(source, kept.source(source.name), counts)
+            sources.append(_counted(source, counts, rules.now))
         connection.execute("COMMIT")
-        connection.executescript(_INDEXES)
-        counts.digest = _digest(connection)
-    finally:
-        connection.close()
-    return counts
+        connection.executescript(INDEXES)
+    return kept, tuple(sources)
 
 
-def _take_over(connection: sqlite3.Connection, directory: Path, state: State, replaced: str) -> bool:
+def _insert(connection: sqlite3.Connection, source: SourceState, content: Content, now: datetime) -> Counts:
+    if isinstance(content, Listed):
+        return _insert_list(connection, source, content, now)
+    return insert_source(connection, source.name, content, now=now)
+
+
+def _insert_list(connection: sqlite3.Connection, source: SourceState, listed: Listed, now: datetime) -> Counts:
+    body = "\n".join(listed.lines)
+    number = add_source(connection, source.name)
+    connection.execute("DELETE FROM lists WHERE source = ?", (number,))
+    connection.execute("DELETE FROM unreadable WHERE source = ?", (number,))
+    connection.execute("INSERT INTO lists VALUES (?, ?)", (number, body))
+    for outcome in listed.unreadable:
+        add_unreadable(connection, number, outcome)
+    return Counts(
+        records=len(listed.lines),
+        unreadable=len(listed.unreadable),
+        total=weight(source.name, source.kind, sha256(body.encode()).digest()),
+        newest=listed.dated,
+        past=listed.dated if listed.dated is None or listed.dated <= now else None,
+        first_problem=next(iter(listed.unreadable), None),
+    )
+
+
+def _take_over(connection: sqlite3.Connection, directory: Path, state: State, replaced: Sequence[str]) -> bool:
     """Copy all other sources from the snapshot in force; `False`, and nothing copied, where it is damaged.
 
     Only reading may fail in this way: an error while writing must not look as if there were nothing to keep.
@@ -220,165 +319,219 @@ def _take_over(connection: sqlite3.Connection, directory: Path, state: State, re
         return True
     try:
         with closing(open_generation(directory, state.generation)) as old:
-            for query, target in _COPIES:
-                for rows in _blocks(old, query, replaced):
+            for table, condition in _COPIES:
+                for rows in _blocks(old, table, condition, replaced):
                     marks = ",".join("?" * len(rows[0]))
-                    connection.executemany(f"INSERT INTO {target} VALUES ({marks})", rows)  # noqa: S608  our own names
+                    connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608  our own names
     except (StateError, FileNotFoundError):
-        for _, target in _COPIES:  # without a journal there is no rolling back
-            connection.execute(f"DELETE FROM {target}")  # noqa: S608
+        for table, _ in _COPIES:  # without a journal there is no rolling back
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608
         return False
     return True
 
 
-def _blocks(old: sqlite3.Connection, query: str, replaced: str) -> Iterator[list[tuple[object, ...]]]:
+_COPIES: Final = (
+    ("sources", "number"),
+    ("records", "source"),
+    ("advisories", "source"),
+    ("ids", "record"),
+    ("unreadable", "source"),
+    ("skipped", "source"),
+    ("lists", "source"),
+)
+"""Every table, and its column that tells the source (for `ids` by way of the record)."""
+
+
+def _blocks(
+    old: sqlite3.Connection, table: str, column: str, replaced: Sequence[str]
+) -> Iterator[list[tuple[object, ...]]]:
     import sqlite3
 
+    others = f"SELECT number FROM sources WHERE name NOT IN ({','.join('?' * len(replaced))})"  # noqa: S608
+    wanted = f"SELECT number FROM records WHERE source IN ({others})" if column == "record" else others  # noqa: S608
     try:
-        cursor = old.execute(query, (replaced,))
-        while rows := cursor.fetchmany(_BATCH):
+        cursor = old.execute(f"SELECT * FROM {table} WHERE {column} IN ({wanted})", tuple(replaced))  # noqa: S608
+        while rows := cursor.fetchmany(BATCH):
             yield rows
     except (sqlite3.Error, UnicodeError) as error:
         raise StateError(f"the snapshot is damaged: {error}") from error
 
 
-_COPIES: Final = (
-    ("SELECT number, name FROM sources WHERE name != ?", "sources"),
-    (
-        "SELECT r.number, r.source, r.id, r.modified, r.hash"
-        " FROM records r JOIN sources s ON s.number = r.source WHERE s.name != ?",
-        "records",
-    ),
-    (
-        "SELECT a.project, a.source, a.record, a.payload"
-        " FROM advisories a JOIN sources s ON s.number = a.source WHERE s.name != ?",
-        "advisories",
-    ),
-    (
-        "SELECT i.id, i.record FROM ids i JOIN records r ON r.number = i.record"
-        " JOIN sources s ON s.number = r.source WHERE s.name != ?",
-        "ids",
-    ),
-    (
-        "SELECT u.source, u.name, u.reason FROM unreadable u JOIN sources s ON s.number = u.source WHERE s.name != ?",
-        "unreadable",
-    ),
-)
+# ---------------------------------------------------------------- a small file of changes
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Rows that wait to be inserted."""
-
-    records: list[tuple[int, int, str, str | None, bytes]] = field(default_factory=list)
-    advisories: list[tuple[str, int, int, str]] = field(default_factory=list)
-    ids: list[tuple[str, int]] = field(default_factory=list)
-
-    def flush(self, connection: sqlite3.Connection) -> None:
-        """Insert them."""
-        connection.executemany("INSERT INTO records VALUES (?,?,?,?,?)", self.records)
-        connection.executemany("INSERT INTO advisories VALUES (?,?,?,?)", self.advisories)
-        connection.executemany("INSERT INTO ids VALUES (?,?)", self.ids)
-        self.records, self.advisories, self.ids = [], [], []
+_Put: TypeAlias = "Callable[[sqlite3.Connection, sqlite3.Connection], tuple[SourceState, ...]]"
+"""Given the file of changes, to write, and the snapshot in force, to read; returns the sources as they are now."""
 
 
-def _insert(connection: sqlite3.Connection, source: SourceState, parsed: Iterable[Parsed], counts: _Counts) -> None:
-    """Insert a source's records as they come; of duplicate ids the one modified later stays."""
-    add = connection.execute("INSERT INTO sources(name) VALUES (?)", (source.name,))
-    source_number = add.lastrowid or 0
-    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM records").fetchone()[0]
-    seen: dict[str, tuple[int, str]] = {}
-    batch = _Batch()
-    for outcome in parsed:
-        if isinstance(outcome, Unreadable):
-            counts.unreadable += 1
-            counts.first_problem = counts.first_problem or outcome
-            row = (source_number, _storable(outcome.name), _storable(outcome.reason))
-            connection.execute("INSERT INTO unreadable VALUES (?,?,?)", row)
-            continue
-        if not outcome:
-            continue
-        first = outcome[0]
-        modified = first.modified.isoformat(timespec="microseconds") if first.modified else ""
-        if (earlier := seen.get(first.id)) is not None:
-            if modified < earlier[1]:
-                continue
-            batch.flush(connection)
-            _remove_record(connection, earlier[0])
-        number += 1
-        seen[first.id] = (number, modified)
-        _add(batch, source_number, number, modified, outcome)
-        if len(batch.records) >= _BATCH:
-            batch.flush(connection)
-    batch.flush(connection)
-    counts.records = len(seen)
-    newest = max((modified for _, modified in seen.values()), default="")
-    counts.newest = datetime.fromisoformat(newest) if newest else None
+def _change(directory: Path, state: State, put: _Put) -> tuple[SourceState, ...]:
+    """Write the next file of changes; raises `StateError` where the snapshot in force cannot be used."""
+    import sqlite3
+
+    if state.generation is None:
+        raise StateError("there is no snapshot")
+    try:
+        opened = open_generation(directory, state.generation)
+    except FileNotFoundError as error:
+        raise StateError("the snapshot is damaged: a file is missing") from error
+    with closing(opened) as old, _aside(directory) as path:
+        if (before := state.generation.changes) is not None:
+            shutil.copyfile(directory / before.file, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            if before is None:
+                _begin_changes(connection, old)
+            connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")
+            sources = put(connection, old)
+            connection.execute("COMMIT")
+        changes = _publish(path, directory, "changes")
+    generation = replace(state.generation, changes=changes)
+    _commit(directory, State(generation=generation, sources=state.with_sources(sources)))
+    return sources
 
 
-def _add(batch: _Batch, source: int, number: int, modified: str, advisories: tuple[Advisory, ...]) -> None:
-    digest = sha256()
-    for advisory in advisories:
-        payload = encode(advisory)
-        digest.update(f"{advisory.project}\n{payload}\n".encode())
-        batch.advisories.append((advisory.project, source, number, payload))
-    batch.records.append((number, source, advisories[0].id, modified or None, digest.digest()))
-    batch.ids.extend((text, number) for text in {each.casefold() for each in advisories[0].ids})
+def _begin_changes(connection: sqlite3.Connection, old: sqlite3.Connection) -> None:
+    create_tables(connection)
+    connection.executescript(f"{INDEXES}CREATE TABLE gone(number INTEGER PRIMARY KEY);")
+    for table in SMALL:
+        rows = old.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  our own names
+        if rows:
+            marks = ",".join("?" * len(rows[0]))
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
 
 
-def _remove_record(connection: sqlite3.Connection, number: int) -> None:
-    connection.execute("DELETE FROM records WHERE number = ?", (number,))
-    connection.execute("DELETE FROM advisories WHERE record = ?", (number,))
-    connection.execute("DELETE FROM ids WHERE record = ?", (number,))
+def _is_small(state: State, part: Part) -> bool:
+    """Whether the part is a list that takes no source's place but its own."""
+    source, content = part
+    held = state.source(source.name)
+    return isinstance(content, Listed) and (held is None or held.kind != "osv" or held.taken_at is None)
 
 
-def _storable(text: str) -> str:
-    """The text with what is not Unicode (file names may hold it) spelt out."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _put_lists(
+    connection: sqlite3.Connection, state: State, parts: Sequence[Part], rules: _Rules
+) -> tuple[SourceState, ...]:
+    sources = []
+    for source, content in parts:
+        counts = _insert(connection, source, content, rules.now)
+        rules.check(source, state.source(source.name), counts)
+        sources.append(_counted(source, counts, rules.now))
+    return tuple(sources)
 
 
-def _refuse_empty(source: SourceState, counts: _Counts) -> None:
-    if counts.records:
-        return
-    first = counts.first_problem
-    if first is None:
-        what = "holds no record of PyPI"
-    else:
-        what = f"holds no readable record; the first of {counts.unreadable}: {first.name!a}: {first.reason}"
-    raise FeedError(what, where=f"feed {source.name}", now="the snapshot stays as it was")
+def _put_records(
+    connection: sqlite3.Connection,
+    old: sqlite3.Connection,
+    source: SourceState,
+    changes: Sequence[Change],
+    now: datetime,
+) -> SourceState:
+    """Apply the changes; every record of a change goes, and comes back as it is now."""
+    at = add_source(connection, source.name)
+    highest = "SELECT coalesce(max(number), 0) FROM main.records"
+    number: int = max(file.execute(highest).fetchone()[0] for file in (old, connection))
+    total, records, newest = int(source.total, 16), source.records, ""
+    for change in changes:
+        going = _find(connection, old, at, change.id)
+        if going is not None:
+            total, records = total - weight(source.name, change.id, going), records - 1
+        _forget(connection, at, change.id)
+        match change.parsed:
+            case None:
+                pass
+            case Unreadable() as outcome:
+                add_unreadable(connection, at, outcome)
+                _skip(connection, at, change)
+            case ():
+                _skip(connection, at, change)
+            case record:
+                number += 1
+                total += insert_record(connection, at, source.name, number, record)
+                records += 1
+                newest = max(newest, written_time(record[0].modified))
+    unreadable = connection.execute("SELECT count(*) FROM unreadable WHERE source = ?", (at,)).fetchone()[0]
+    past = [moment for moment in (source.newest, _moment(newest, now)) if moment is not None]
+    return replace(
+        source,
+        total=written(total),
+        records=records,
+        unreadable=unreadable,
+        newest=max(past, default=None),
+        last_error=None,
+        tried_at=None,
+    )
 
 
-def _digest(connection: sqlite3.Connection) -> str:
-    """SHA-256 over every record of every source, in an order of their own."""
-    digest = sha256()
-    query = "SELECT s.name, r.id, r.hash FROM records r JOIN sources s ON s.number = r.source ORDER BY 1, 2"
-    for name, record_id, record_hash in connection.execute(query):
-        digest.update(f"{name}\0{record_id}\0{record_hash.hex()}\n".encode())
-    return digest.hexdigest()
+def _moment(text: str, now: datetime) -> datetime | None:
+    moment = datetime.fromisoformat(text) if text else None
+    return None if moment is None or moment > now else moment
 
 
-def _counted(source: SourceState, counts: _Counts, otherwise: datetime) -> SourceState:
-    taken_at = source.taken_at or counts.newest or otherwise
-    return replace(source, records=counts.records, unreadable=counts.unreadable, taken_at=taken_at)
+def _find(connection: sqlite3.Connection, old: sqlite3.Connection, source: int, record_id: str) -> bytes | None:
+    """Take a record out, and return its hash; `None` where it is not there."""
+    query = "SELECT number, hash FROM records WHERE source = ? AND id = ?"
+    own = connection.execute(query, (source, record_id)).fetchone()
+    if own is not None:
+        remove_record(connection, own[0])
+        return bytes(own[1])
+    base = old.execute(query.replace("records", "main.records"), (source, record_id)).fetchone()
+    if base is None:
+        return None
+    added = connection.execute("INSERT OR IGNORE INTO gone VALUES (?)", (base[0],)).rowcount
+    return bytes(base[1]) if added else None
 
 
-def _kept(state: State, kept: bool) -> State:
-    return state if kept else State()
+def _forget(connection: sqlite3.Connection, source: int, record_id: str) -> None:
+    """Remove what was noted of a record that could not be used."""
+    connection.execute("DELETE FROM skipped WHERE source = ? AND id = ?", (source, record_id))
+    connection.execute("DELETE FROM unreadable WHERE source = ? AND name = ?", (source, f"{record_id}.json"))
+
+
+def _skip(connection: sqlite3.Connection, source: int, change: Change) -> None:
+    connection.execute("INSERT INTO skipped VALUES (?,?,?)", (source, change.id, change.modified))
+
+
+_HEAVY: Final = 2_000
+_BEGINNING: Final = datetime.min.replace(tzinfo=timezone.utc)
+
+
+def _lightened(directory: Path, state: State) -> State:
+    """The state with its changes folded into a whole new file, where they have become many; nothing is in force yet."""
+    if state.generation is None or state.generation.changes is None:
+        return state
+    try:
+        with closing(open_generation(directory, state.generation)) as old:
+            query = "SELECT (SELECT count(*) FROM changes.records) + (SELECT count(*) FROM changes.gone)"
+            changed: int = old.execute(query).fetchone()[0]
+    except FileNotFoundError as error:
+        raise StateError("the snapshot is damaged: a file is missing") from error
+    if changed <= max(_HEAVY, sum(source.records for source in state.sources if source.kind == "osv") // 10):
+        return state
+    with _aside(directory) as path:
+        kept, _ = _build(path, directory, state, (), _Rules(now=_BEGINNING, accept_rollback=True))
+        if kept is not state:
+            raise StateError("the snapshot is damaged")
+        return replace(state, generation=Generation(base=_publish(path, directory, "snapshot")))
 
 
 # ---------------------------------------------------------------- swapping in
 
 
-def _publish(built: Path, directory: Path, digest: str) -> Generation:
+def _publish(built: Path, directory: Path, kind: str) -> StoredFile:
     """Sync the file and give it the next number; it is not in force before `current.json` names it."""
     with built.open("r+b") as file:
         os.fsync(file.fileno())
     number = max((number for number, _ in generation_files(directory)), default=0) + 1
-    path = directory / f"snapshot-{number}.sqlite"
+    path = directory / f"{kind}-{number}.sqlite"
     sha = hash_file(built)
     built.replace(path)
     found = path.stat()
-    return Generation(file=path.name, size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=sha, digest=digest)
+    return StoredFile(file=path.name, size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=sha)
+
+
+def _commit(directory: Path, state: State) -> None:
+    """Put what was published in force."""
+    _write_state(directory, state)
+    if state.generation is not None:
+        _sweep(directory, state.generation)
 
 
 def _write_state(directory: Path, state: State) -> None:
