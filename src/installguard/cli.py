@@ -1,4 +1,7 @@
-"""argv → request; wiring; exit codes. The only place that reads the environment and the clock, and that prints."""
+"""argv → request; wiring; exit codes. The only place that reads the environment and the clock, and that prints.
+
+What is not needed to start pip is imported where it is used: pip waits for all that comes before it.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, TextIO
 
 from . import __version__
 from .errors import ExitCode, GuardError, UnjudgedError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+    from typing import TextIO
+
     from .session import Conclusion, Request, Surroundings
 
 FORMATS = ("text", "json")
@@ -53,21 +56,23 @@ Without a VERB's own --help: guard VERB --help. Findings: guard explain CODE.
 """
 
 
-@dataclass(slots=True)
 class Options:
     """Guard's own options, from the command line and, behind it, `INSTALLGUARD_*`."""
 
-    python: str | None = None
-    policy: str | None = None
-    fail_on: str | None = None
-    format: str | None = None
-    """`None` where none was asked for: text to people, JSON to a report."""
-    report: str | None = None
-    offline: bool = False
-    quiet: bool = False
-    verbose: int = 0
-    rest: tuple[str, ...] = field(default=())
-    """The verb and its arguments."""
+    __slots__ = ("fail_on", "format", "offline", "policy", "python", "quiet", "report", "rest", "verbose")
+
+    def __init__(self) -> None:
+        self.python: str | None = None
+        self.policy: str | None = None
+        self.fail_on: str | None = None
+        self.format: str | None = None
+        """`None` where none was asked for: text to people, JSON to a report."""
+        self.report: str | None = None
+        self.offline = False
+        self.quiet = False
+        self.verbose = 0
+        self.rest: tuple[str, ...] = ()
+        """The verb and its arguments."""
 
 
 VALUED = {
@@ -127,12 +132,17 @@ def run(argv: Sequence[str], started: float) -> int:
 
 def install(options: Options, command: tuple[str, ...], started: float) -> int:
     """Run pip as typed, judged, and print what was ruled after pip's own output."""
-    from .session import install
+    from .frontends.launch import Launch
+    from .frontends.target import find_interpreter
 
+    check_working_directory()
     prepare_report(options)
-    to_stderr = options.report == "-"
-    request = request_of(options, command, started, installer_stdout=2 if to_stderr else None)
-    return finish(install(request), options, sys.stderr)
+    python = find_interpreter(options.python, os.environ)
+    with Launch(python, command, stdout=2 if options.report == "-" else None) as launch:
+        from .reporters import text  # noqa: F401 - now, while pip imports itself, and not when it has ended
+        from .session import install
+
+        return finish(install(request_of(options, command, started), launch), options, sys.stderr)
 
 
 def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> int:
@@ -213,10 +223,10 @@ def set_option(options: Options, name: str, value: str, where: str) -> None:
         setattr(options, name, value)
 
 
-def request_of(
-    options: Options, command: tuple[str, ...], started: float, installer_stdout: int | None = None
-) -> Request:
+def request_of(options: Options, command: tuple[str, ...], started: float) -> Request:
     """Return what the command line asks for."""
+    from pathlib import Path
+
     from .session import Request
 
     return Request(
@@ -226,7 +236,6 @@ def request_of(
         policy=Path(options.policy) if options.policy else None,
         fail_on=options.fail_on,
         offline=options.offline,
-        installer_stdout=installer_stdout,
         started=started,
     )
 
@@ -257,11 +266,15 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def surroundings(environ: Mapping[str, str]) -> Surroundings:
     """Return what a run takes from outside; nothing is looked up before it is needed."""
+    from datetime import datetime, timezone
+    from pathlib import Path
+
     from .session import Surroundings
 
+    check_working_directory()
     return Surroundings(
         environ=environ,
-        cwd=working_directory(),
+        cwd=Path.cwd(),
         cache=lambda: cache_directory(environ),
         user_config=lambda: place("user_config_path"),
         site_config=lambda: place("site_config_path"),
@@ -271,6 +284,8 @@ def surroundings(environ: Mapping[str, str]) -> Surroundings:
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
     """Return where the snapshot is kept; raise `UnjudgedError` where there is no place for it."""
+    from pathlib import Path
+
     named = environ.get("INSTALLGUARD_CACHE_DIR")
     if named:
         return Path(named).absolute()
@@ -289,10 +304,10 @@ def place(kind: str) -> Path | None:
     return found if found.is_absolute() else None
 
 
-def working_directory() -> Path:
-    """Return the current directory; raise `UsageError` where it has been removed."""
+def check_working_directory() -> None:
+    """Raise `UsageError` where the current directory has been removed."""
     try:
-        return Path.cwd()
+        os.getcwd()  # noqa: PTH109 - pip waits until this is done
     except OSError as error:
         raise UsageError("the current directory is gone", now="change to one that exists") from error
 
@@ -316,8 +331,10 @@ def print_text(conclusion: Conclusion, options: Options, stream: TextIO | None) 
 
 def prepare_report(options: Options) -> None:
     """See to it that `--report` can be written, and that no report of an earlier run is left if this one breaks off."""
-    if options.report in (None, "-"):
+    if options.report is None or options.report == "-":
         return
+    from pathlib import Path
+
     path = Path(options.report)
     try:
         if path.is_dir() or not path.absolute().parent.is_dir():
@@ -332,6 +349,8 @@ def write_report(conclusion: Conclusion, options: Options) -> None:
     """Write the verdict to `--report`, if that was asked for."""
     if options.report is None:
         return
+    from pathlib import Path
+
     text = formatted(conclusion, options.format or "json")
     if options.report == "-":
         print_out(text.rstrip("\n"))

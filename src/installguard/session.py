@@ -14,7 +14,8 @@ from .errors import ExitCode, GuardError, UnjudgedError
 
 if TYPE_CHECKING:
     from .feeds.store import Snapshot
-    from .frontends.pip import PipOutcome, RunningPip
+    from .frontends.launch import Launch
+    from .frontends.pip import PipOutcome
     from .judge import Judge
     from .model import Distribution, Run, Target, Verdict
     from .policy import Policy
@@ -45,8 +46,6 @@ class Request:
     policy: Path | None = None
     fail_on: str | None = None
     offline: bool = False
-    installer_stdout: int | None = None
-    """A file descriptor for the installer's stdout where that is not ours."""
     started: float = 0.0
     """`time.perf_counter()` at the start."""
 
@@ -63,26 +62,13 @@ class Conclusion:
 # ---------------------------------------------------------------- pip
 
 
-def install(request: Request) -> Conclusion:
-    """Run pip as typed, and let it go on only with what was judged."""
-    from .frontends.target import find_interpreter
+def install(request: Request, launch: Launch) -> Conclusion:
+    """Answer the pip that was launched as typed, and let it go on only with what was judged."""
+    from .frontends.pip import RunningPip
 
-    python = find_interpreter(request.python, request.surroundings.environ)
-    with start_pip(request, python) as pip, open_judge(request) as judge:
+    with RunningPip(launch) as pip, open_judge(request) as judge:
         pip.answer_with(judge)
-        return conclude(request, judge, python, pip.wait())
-
-
-@contextmanager
-def start_pip(request: Request, python: str) -> Iterator[RunningPip]:
-    """Start the target's pip, which imports itself while everything else here gets ready."""
-    from .frontends.launch import Launch
-
-    with Launch(python, request.command, stdout=request.installer_stdout) as launch:
-        from .frontends.pip import RunningPip
-
-        with RunningPip(launch) as pip:
-            yield pip
+        return conclude(request, judge, launch.python, pip.wait())
 
 
 def conclude(request: Request, judge: Judge, python: str, outcome: PipOutcome) -> Conclusion:

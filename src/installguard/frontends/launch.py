@@ -23,7 +23,8 @@ class Launch:
     """
 
     def __init__(self, python: str, argv: Sequence[str], *, stdout: int | None = None) -> None:
-        self._python = python
+        self.python = python
+        """The path of the target interpreter."""
         self._argv = tuple(argv)
         self._stdout = stdout
         self.directory = make_private_directory()
@@ -53,14 +54,14 @@ class Launch:
         launcher = self._write_launcher(pip_root)
         try:
             return subprocess.Popen(  # noqa: S603 - the user's own interpreter
-                [self._python, launcher, *self._argv],
+                [self.python, launcher, *self._argv],
                 stdout=self._stdout,
                 close_fds=False,  # ours are not inherited anyway, and a shell's `-r <(command)` names one of its own
             )
         except OSError as error:
             raise UnjudgedError(
                 f"cannot be started: {error.strerror or error}",
-                where=self._python,
+                where=self.python,
                 now="name an interpreter with --python",
             ) from error
 
