@@ -55,6 +55,8 @@ LITELLM = distribution("litellm", "1.82.8", required_by=["dspy"], requirement="l
 JINJA = distribution("jinja2", "3.1.2", required_by=["litellm"], requirement="jinja2>=3")
 UWSGI = distribution("uwsgi", "2.0", builds=True, origin=artifact("uwsgi", "2.0", sdist=True), required_by=["dspy"])
 SETUPTOOLS = distribution("setuptools", "60.0", role="build", required_by=["uwsgi"], requirement="setuptools>=40")
+SALT = distribution("salt", "3000.1", requested=True, requirement="salt<3001")
+LENIENT = Policy(vulnerabilities=VulnerabilityPolicy(exploited=Level.WARN))
 KNOWN: Sequence[Advisory] = (
     malware("litellm", "1.82.7", "1.82.8"),
     advisory("litellm", id="GHSA-old", introduced="0", fixed=["1.82.6"], severity=Severity.LOW),
@@ -72,7 +74,11 @@ KNOWN: Sequence[Advisory] = (
         for number in range(7)
     ),
     advisory("setuptools", id="PYSEC-2025-49", introduced="0", fixed=["78.1.1"]),
-)
+    advisory(
+        "salt", id="PYSEC-2020-102", aliases=["CVE-2020-11651"], introduced="0", fixed=["3000.2"],
+        severity=Severity.CRITICAL, score=9.8,
+    ),
+)  # fmt: skip
 ALL = evidence(DSPY, LITELLM, JINJA, UWSGI, SETUPTOOLS, advisories=KNOWN)
 HOSTILE = distribution(
     "evil",
@@ -141,6 +147,9 @@ CASES: Mapping[str, Callable[[], str]] = {
     "warnings-stop.txt": lambda: text_report(STOPPED, quiet=True)(of(UWSGI)),
     "unjudged.txt": lambda: text_report(replace(STOPPED, problem="the target interpreter did not start"))(of()),
     "notes.txt": lambda: text_report(replace(RUN, notes=("pip never opened 3 of the wheels",)))(CLEAN),
+    "exploited.txt": lambda: text_report(STOPPED)(of(DSPY, SALT)),
+    "exploited-warned.txt": lambda: text_report(RUN)(of(DSPY, SALT, policy=LENIENT)),
+    "exploited.json": lambda: json_report(STOPPED)(of(DSPY, SALT)),
     "clean.json": lambda: json_report(RUN)(CLEAN),
     "malware.json": lambda: json_report(STOPPED)(MALWARE),
     "unknown.json": lambda: json_report(STOPPED)(UNKNOWN),

@@ -139,6 +139,31 @@ def test_an_installed_release_is_judged_by_the_feeds_like_any_other() -> None:
     assert codes(evidence(relied_upon, advisories=[malware("litellm", "1.82.8")])) == ["malicious"]
 
 
+# ---------------------------------------------------------------- exploited
+
+
+@pytest.mark.parametrize(
+    ("ids", "listed", "exploited"),
+    [
+        (["PYSEC-1", "CVE-2026-1"], {"CVE-2026-1"}, True),
+        (["cve-2026-1"], {"CVE-2026-1"}, True),
+        (["PYSEC-1", "CVE-2026-2"], {"CVE-2026-1"}, False),
+        (["PYSEC-1", "CVE-2021-44228"], set(), True),
+        (["CVE-2020-11651"], {"CVE-2026-1"}, True),
+        (["PYSEC-1"], set(), False),
+    ],
+    ids=["an alias", "its id, written small", "another", "built in", "built in, beside a feed", "none"],
+)
+def test_a_vulnerability_that_a_list_names_is_known_to_be_exploited(
+    ids: list[str], listed: set[str], exploited: bool
+) -> None:
+    known = advisory("web", id=ids[0], aliases=ids[1:], introduced="0", fixed=["1.5"])
+    given = replace(evidence(distribution("web", "1.0"), advisories=[known]), exploited=frozenset(listed))
+    [finding] = found(given)
+    assert finding.advisory is not None
+    assert (finding.advisory.exploited, finding.fix) == (exploited, "web==1.5")
+
+
 # ---------------------------------------------------------------- fixes
 
 

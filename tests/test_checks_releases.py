@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from installguard.checks import run_checks
-from installguard.checks.ages import fixed_by
 from installguard.model import (
     Artifact,
     DirectUrl,
@@ -19,7 +18,6 @@ from installguard.model import (
     Origin,
     ProjectStatus,
     VcsCheckout,
-    parse_release,
 )
 from installguard.policy import IndexPin, PackagesPolicy, Policy, ReleasePolicy, rule
 
@@ -140,17 +138,6 @@ def test_no_young_release_is_excused_by_a_fix_that_no_feed_bears_out(fixes: list
 def test_a_release_that_its_own_fix_still_affects_is_not_excused() -> None:
     still = advisory("web", id="GHSA-1", introduced="0", fixed=["2.1"])
     assert codes(aged(NOW - DAY, fixes=["GHSA-1"]), cooling(3), still) == ["too-young", "vulnerable"]
-
-
-def test_a_fix_is_what_affects_the_one_release_and_not_the_other() -> None:
-    known = [
-        advisory("web", id="GHSA-both", introduced="0", fixed=["3.0"]),
-        advisory("web", id="GHSA-old", introduced="0", fixed=["2.0"]),
-        advisory("web", id="GHSA-new", introduced="2.0"),
-        advisory("other", id="GHSA-other", introduced="0", fixed=["2.0"]),
-    ]
-    assert fixed_by(parse_release("web", "2.0"), parse_release("web", "1.9"), known) == ("GHSA-old",)
-    assert fixed_by(parse_release("web", "2.0"), parse_release("other", "1.9"), known) == ()
 
 
 # ---------------------------------------------------------------- status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -81,6 +82,25 @@ def test_the_default_policy_gives_the_levels_of_the_design(code: Code, level: Le
 def test_the_policy_sets_the_level_by_its_key(code: Code, key: object, level: Level) -> None:
     assert callable(key)
     assert level_of(finding(code, FLASK), key(level)) is level
+
+
+@pytest.mark.parametrize(
+    ("severity", "fixed", "policy", "level"),
+    [
+        (Severity.LOW, ["2.1"], VulnerabilityPolicy(), DENY),
+        (Severity.NONE, ["2.1"], VulnerabilityPolicy(), DENY),
+        (None, ["2.1"], VulnerabilityPolicy(exploited=WARN, warn=None), WARN),
+        (Severity.HIGH, ["2.1"], VulnerabilityPolicy(exploited=WARN, deny=Severity.HIGH), DENY),
+        (Severity.LOW, ["2.1"], VulnerabilityPolicy(exploited=ALLOW), WARN),
+        (Severity.HIGH, [], VulnerabilityPolicy(), WARN),
+        (Severity.HIGH, [], VulnerabilityPolicy(no_fix=DENY), DENY),
+    ],
+)
+def test_what_is_known_to_be_exploited_is_ruled_by_the_policys_level_for_it_at_least(
+    severity: Severity | None, fixed: list[str], policy: VulnerabilityPolicy, level: Level
+) -> None:
+    known = replace(advisory("flask", introduced="0", fixed=fixed, severity=severity), exploited=True)
+    assert level_of(finding(Code.VULNERABLE, FLASK, advisory=known), Policy(vulnerabilities=policy)) is level
 
 
 def test_an_unknown_release_is_denied_by_the_strict_preset() -> None:

@@ -308,6 +308,8 @@ def _vulnerability_level(finding: Finding, policy: VulnerabilityPolicy) -> Level
         level = Level.WARN
     if _reaches(severity, policy.deny):
         level = Level.DENY
+    if advisory is not None and advisory.exploited:
+        level = max(level, policy.exploited)
     unfixed = advisory is not None and not has_fix(advisory, subject.release if subject is not None else None)
     return min(level, policy.no_fix) if unfixed else level
 

@@ -12,6 +12,7 @@ from .identity import check_identity
 from .indexes import check_ambiguous_index, check_wrong_index
 from .origins import check_direct_origin, check_status, check_yanked
 from .packages import check_allowed, check_denied
+from .similar import check_similar_name
 from .snapshot import check_age, check_missing, check_unreadable
 
 CHECKS: tuple[Check, ...] = (
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     check_denied,
     check_allowed,
     check_identity,
+    check_similar_name,
     check_missing,
     check_age,
     check_unreadable,

@@ -10,6 +10,7 @@ from packaging.utils import NormalizedName
 from ..model import Advisory, Code, Distribution, Evidence, Finding, LegacyVersion, Level, Release
 from ..osv import Affected, Indeterminate, Unaffected, affects
 from ..policy import Policy
+from .exploited import exploited, marked
 from .fixes import nearest_fix
 from .subjects import subjects
 
@@ -20,10 +21,12 @@ UNTOLD = LegacyVersion(raw="")
 def check_advisories(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Match every distribution with the advisories of its project."""
     known = by_project(evidence.advisories)
+    listed = exploited(evidence)
     for subject in subjects(evidence):
         name = subject.release.name if subject.release is not None else subject.name
         if name is not None and (advisories := known.get(name)):
-            yield from _of_project(subject, advisories, policy)
+            for finding in _of_project(subject, advisories, policy):
+                yield _told(finding, listed)
 
 
 def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequence[Advisory]]:
@@ -40,6 +43,14 @@ def _of_project(subject: Distribution, advisories: Sequence[Advisory], policy: P
     fix = _fix(subject, hits, advisories, policy) if hits else None
     for finding in found:
         yield replace(finding, fix=fix.pin) if fix and _fixed_by(fix, finding) else finding
+
+
+def _told(finding: Finding, listed: frozenset[str]) -> Finding:
+    """Return *finding* with its vulnerability marked where it is *listed* as exploited."""
+    if finding.advisory is None or finding.code is not Code.VULNERABLE:
+        return finding
+    advisory = marked(finding.advisory, listed)
+    return finding if advisory is finding.advisory else replace(finding, advisory=advisory)
 
 
 _HITS = frozenset({Code.MALICIOUS, Code.VULNERABLE})

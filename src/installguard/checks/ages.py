@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 
-from ..model import Advisory, Artifact, Code, Distribution, Evidence, Finding, Release
-from ..osv import Affected, Unaffected, affects
+from ..model import Advisory, Artifact, Code, Distribution, Evidence, Finding
+from ..osv import Unaffected, affects
 from ..policy import Policy
 from .packages import admits
 from .subjects import subjects
@@ -51,17 +51,3 @@ def fixes_something(subject: Distribution, advisories: Iterable[Advisory]) -> bo
         return False
     named = (each for each in advisories if each.project == release.name and not wanted.isdisjoint(each.ids))
     return any(isinstance(affects(each, release), Unaffected) for each in named)
-
-
-def fixed_by(young: Release, otherwise: Release, advisories: Iterable[Advisory]) -> tuple[str, ...]:
-    """Return the ids of the advisories that affect the release *otherwise* chosen and not the *young* one.
-
-    Both are of one project; of each advisory its main id is returned, in the order given.
-    """
-    return tuple(
-        each.id
-        for each in advisories
-        if each.project == young.name == otherwise.name
-        and isinstance(affects(each, otherwise), Affected)
-        and isinstance(affects(each, young), Unaffected)
-    )

@@ -55,11 +55,13 @@ CODES: Mapping[Code, CodeText] = {
         meaning="An advisory says that this release has a vulnerability.",
         evidence=(
             "The advisory: its id and aliases, its severity by CVSS, the versions that fix it, and which feed"
-            " holds it. Records that share an alias are one finding."
+            " holds it. Records that share an alias are one finding. Whether attacks by it are known, by the feeds' "
+            "lists and a few built in."
         ),
         level=(
             "vulnerabilities.deny and vulnerabilities.warn are thresholds of severity (none / low; strict: "
             "high / low); vulnerabilities.unknown-severity is what a record without CVSS counts as (medium); "
+            "vulnerabilities.exploited is the least for what is known to be exploited (deny; relaxed: warn); "
             "vulnerabilities.no-fix is the most that one without a fixed version above this release can reach"
             " (warn)."
         ),
@@ -168,11 +170,19 @@ CODES: Mapping[Code, CodeText] = {
         ),
     ),
     Code.SIMILAR_NAME: CodeText(
-        meaning="The name is nearly that of a popular project, and is not popular itself.",
-        evidence="The popular project's name.",
-        level="packages.similar-name. " + LATER,
-        lift="Check the spelling.",
-        raised=False,
+        meaning=(
+            "The name is a slip or a trick away from that of a popular project, and is not popular itself: malware is "
+            "often named so."
+        ),
+        evidence=(
+            "The popular project's name, by the download list of the feeds, or by a list built into guard where there "
+            "is none. Only what was asked for by name, and is not installed yet, is compared."
+        ),
+        level="packages.similar-name (warn; relaxed: allow, strict: deny).",
+        lift=(
+            "Check the spelling. If the name is meant, name it in packages.allow or packages.index, or waive it for "
+            "the release: guard waive similar-name NAME==VERSION --reason … --expires …"
+        ),
     ),
     Code.DIRECT_ORIGIN: CodeText(
         meaning="The release comes from a URL, a version control system or a local path, not from an index.",

@@ -65,6 +65,8 @@ def _advisory(advisory: Advisory) -> Iterator[str]:
     if advisory.aliases:
         yield from _row("also", ", ".join(advisory.aliases))
     yield from _row("severity", _severity(advisory))
+    if advisory.exploited:
+        yield from _row("exploited", "yes: attacks by it are known")
     yield from _row("affected", _affected(advisory))
     yield from _row("fixed in", ", ".join(advisory.fixed) or "no release is named")
     yield from _row("dates", _dates(advisory))

@@ -190,6 +190,7 @@ def _advisory(advisory: Advisory) -> Json:
         "kind": advisory.kind,
         "severity": None if advisory.severity is None else advisory.severity.word,
         "score": advisory.score,
+        "exploited": advisory.exploited,
         "fixed": list(advisory.fixed),
         "url": _url(advisory.url),
         "source": advisory.feed,

@@ -15,6 +15,8 @@ REASON = "say why this is acceptable"
 """Stands for the reason in the command that lifts a finding."""
 
 _ASIDE = frozenset({Code.FEED_MISSING, Code.FEED_STALE, Code.FEED_UNREADABLE, Code.UNJUDGED})
+_ANOTHER = frozenset({Code.DENIED_PACKAGE, Code.SIMILAR_NAME})
+"""Codes whose fix is another project."""
 _FEED = frozenset({Code.FEED_MISSING, Code.FEED_STALE})
 
 
@@ -48,7 +50,7 @@ def _installs(finding: Finding, run: Run) -> bool:
     arguments = _from_verb(run.command)
     subject = finding.subject
     of_index = subject is not None and isinstance(subject.origin, (Artifact, Installed)) and subject.role != "build"
-    return of_index and finding.code is not Code.DENIED_PACKAGE and arguments[:1] == ("install",)
+    return of_index and finding.code not in _ANOTHER and arguments[:1] == ("install",)
 
 
 def verb(run: Run) -> str:

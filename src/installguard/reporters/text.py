@@ -263,9 +263,9 @@ def _brief(group: _Group) -> str:
 
 def _worst(group: _Group) -> str:
     known = [advisory.severity for advisory in group.advisories if advisory.severity is not None]
-    if not known:
-        return " (severity unknown)"
-    return f" ({'up to ' if len(group.advisories) > 1 else ''}{max(known).word})"
+    worst = f"{'up to ' if len(group.advisories) > 1 else ''}{max(known).word}" if known else "severity unknown"
+    exploited = ", known to be exploited" if any(advisory.exploited for advisory in group.advisories) else ""
+    return f" ({worst}{exploited})"
 
 
 def _cited(advisory: Advisory, snapshot: SnapshotInfo) -> str:
@@ -276,6 +276,8 @@ def _cited(advisory: Advisory, snapshot: SnapshotInfo) -> str:
 def _particulars(advisory: Advisory) -> Iterator[str]:
     if advisory.severity is not None:
         yield f"{advisory.severity.word}{'' if advisory.score is None else f' {advisory.score:.1f}'}"
+    if advisory.exploited:
+        yield "known to be exploited"
     if advisory.fixed:
         yield (
             f"fixed in {advisory.fixed[-1]}"
