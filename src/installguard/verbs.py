@@ -348,7 +348,7 @@ def policy_init(options: Options, request: Request) -> int:
 
 def waive(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Accept one finding for one release, with a reason and an end."""
-    from .config import parse_expires
+    from .config import open_site, parse_expires
     from .config.writing import write_waiver
 
     own = parser("waive", "Accept one finding: appends a waiver to the policy file in force.")
@@ -368,9 +368,13 @@ def waive(arguments: Sequence[str], options: Options, request: Request) -> int:
         expires=parse_expires(given.expires, today),
         owner=given.owner,
         today=today,
+        site=open_site(request.surroundings.site_config()),
     )
     if not options.quiet:
         print_out(f"waived {written.finding} for {written.release} until {written.expires}, in {path}")
+    if written.barred:
+        keys = ", ".join(f"'{key}'" for key in sorted(written.barred))
+        print_out(f"note: it does not lift what {keys} of another policy file rules: see guard policy lint")
     return ExitCode.OK
 
 

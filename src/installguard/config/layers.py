@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import PolicyError, UsageError
 from ..model import Level
@@ -23,9 +23,12 @@ from ..policy import (
 from .keys import BY_PATH, KEYS, preset_values
 from .saying import Layer, Said, place, sayer
 from .showing import policy_digest
-from .standing import barred_by, standing
+from .standing import ancestors, barred_by, standing
 from .toml import quote_key
 from .values import MistakesError
+
+Sources: TypeAlias = Mapping[str, tuple[SourcePolicy, Layer]]
+"""By name, each with the file that wrote it."""
 
 # ---------------------------------------------------------------- with its parents
 
@@ -34,21 +37,26 @@ def combine(layers: list[Layer]) -> Policy:
     """Return the policy of all files, the nearest first; raises `PolicyError` where they exclude each other."""
     if not layers:
         return to_policy(nothing_said(), {}, (), files=(), remarks=())
-    said: Mapping[str, Said] = {}
-    sources: Sources = {}
-    remarks: list[str] = []
-    for layer in reversed(layers):
-        remarks += [*key_remarks(said, layer), *source_remarks(sources, layer)]
-        said = tighten(said, layer, nearest=layer is layers[0])
-        sources = all_sources(sources, layer)
+    nearest, *further = layers
+    said, sources = together(further)
     waivers, idle = all_waivers(layers)
     return to_policy(
-        {**said, "waivable": all_waivable(layers)},
-        {name: (source, layer.name) for name, (source, layer) in sources.items()},
+        {**tighten(said, nearest, nearest.said), "waivable": all_waivable(layers)},
+        {name: (source, layer.name) for name, (source, layer) in all_sources(sources, nearest).items()},
         waivers,
         files=tuple(layer.name for layer in layers),
-        remarks=(*remarks, *idle),
+        remarks=(*(remark for layer in layers for remark in layer_remarks(layer, layers)), *idle),
     )
+
+
+def together(layers: list[Layer]) -> tuple[Mapping[str, Said], Sources]:
+    """Return what several parents, the nearest first, demand of their children, and their sources."""
+    said: Mapping[str, Said] = {}
+    sources: Sources = {}
+    for layer in reversed(layers):
+        said = tighten(said, layer, layer.demands)
+        sources = all_sources(sources, layer)
+    return said, sources
 
 
 def nothing_said() -> dict[str, Said]:
@@ -57,9 +65,8 @@ def nothing_said() -> dict[str, Said]:
     return {each.path: Said(value=values[each.path], origin="default") for each in KEYS}
 
 
-def tighten(parent: Mapping[str, Said], child: Layer, *, nearest: bool) -> dict[str, Said]:
-    """Return what both demand, key by key; the *nearest* file speaks to every key, a parent to those it writes."""
-    own = child.said if nearest else child.demands
+def tighten(parent: Mapping[str, Said], child: Layer, own: Mapping[str, Said]) -> dict[str, Said]:
+    """Return what both demand, key by key; *own* is what the child says, or as a parent itself demands."""
     combined: dict[str, Said] = {}
     for each in KEYS:
         if each.path in parent or each.path in own:
@@ -138,8 +145,6 @@ def all_waivable(layers: list[Layer]) -> Said:
 
 # ---------------------------------------------------------------- sources
 
-Sources = Mapping[str, tuple[SourcePolicy, Layer]]
-
 
 def all_sources(parent: Sources, child: Layer) -> dict[str, tuple[SourcePolicy, Layer]]:
     """Return the sources of both: the parent's tightened by the child, the child's own ranked no higher than those."""
@@ -161,6 +166,14 @@ def stricter(parent: SourcePolicy, child: SourcePolicy | None) -> SourcePolicy:
 
 
 # ---------------------------------------------------------------- what has no effect
+
+
+def layer_remarks(layer: Layer, layers: list[Layer]) -> Iterator[str]:
+    """Yield a line for what a file says without effect beside its own parents."""
+    above = ancestors(layer, {each.identity: each for each in layers})
+    said, sources = together([each for each in layers if each is not layer and each.identity in above])
+    yield from key_remarks(said, layer)
+    yield from source_remarks(sources, layer)
 
 
 def key_remarks(parent: Mapping[str, Said], child: Layer) -> Iterator[str]:
