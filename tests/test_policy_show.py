@@ -15,7 +15,7 @@ from installguard.config.linting import lint_policy
 from installguard.config.toml import parse_toml
 from installguard.policy import Policy
 
-from .policy_tables import TABLES
+from .policy_tables import PUBLIC_KEYS, TABLES
 
 TODAY = date(2026, 11, 21)
 FILE = Path("/project/pyproject.toml")
@@ -221,6 +221,52 @@ def test_lint_is_silent_about_a_waiver_that_ends_later() -> None:
             "builds.allow: 'a==1' is in packages.deny as well (denied wins)",
         ),
         ({"builds": {"level": "allow", "allow": ["a"]}}, 'builds.allow: has no effect while builds.level is "allow"'),
+        ({"feed": {"max-age": "0"}}, 'feed.max-age: "0" makes every snapshot stale'),
+        (
+            {"feed": {"refresh": "2d"}},
+            "feed.refresh: a snapshot is stale (feed.max-age) before it is refreshed (feed.refresh)",
+        ),
+        (
+            {"feed": {"max-age": "1h"}},
+            "feed.max-age: a snapshot is stale (feed.max-age) before it is refreshed (feed.refresh)",
+        ),
+        (
+            {"feed": {"keys": [PUBLIC_KEYS[0]]}},
+            "feed.keys: the default sources are not signed by them (name mirrors that are, in feed.sources)",
+        ),
+        (
+            {"feed": {"sources": {"kev": {"url": "x", "kind": "exploited", "malicious": True}}}},
+            'feed.sources.kev.malicious: has no effect on a source of kind "exploited"',
+        ),
+        (
+            {"release": {"min-age-exclude": ["a", "**"]}},
+            "release.min-age-exclude: '*' exempts every project from release.min-age",
+        ),
+        (
+            {"release": {"min-age": "0", "min-age-exclude": ["a"]}},
+            'release.min-age-exclude: has no effect while release.min-age is "0"',
+        ),
+        (
+            {"release": {"min-age": "0", "min-age-unknown": "deny"}},
+            'release.min-age-unknown: has no effect while release.min-age is "0"',
+        ),
+        (
+            {"packages": {"index": {"*": "https://example.org/a", "acme-*": "https://example.org/b"}}},
+            "packages.index.\"acme-*\": is never reached: '*' before it matches the same (put it before that)",
+        ),
+        (
+            {"packages": {"index": {"x": "http://example.org/a", "y": "http://127.0.0.1:3141/a"}}},
+            "packages.index.x: http://example.org/a is not encrypted: "
+            "anyone on the way can replace packages (use https)",
+        ),
+        (
+            {"licenses": {"deny": ["MIT OR ISC", "LicenseRef-Acme", "GPL-Nine"]}},
+            "licenses.deny: \"GPL-Nine\" is never found: unknown license: 'gpl-nine'",
+        ),
+        (
+            {"waivers": [waiver(finding="vulnerable")]},
+            "waivers[0]: waives every vulnerability of a<2, those yet unknown too (name the advisory)",
+        ),
         (
             {"vulnerabilities": {"deny": "medium", "warn": "high"}},
             'vulnerabilities.warn: "high" never warns: from "medium" on is denied',
@@ -233,3 +279,19 @@ def test_lint_tells_what_is_probably_not_meant(table: Any, complaint: str) -> No
 
 def test_lint_is_silent_about_an_allowed_name_of_which_only_some_versions_are_denied() -> None:
     assert lint({"packages": {"allow": ["a", "acme-*"], "deny": ["a<2", "acme-core"]}}) == ()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"preset": "relaxed"},
+        {"feed": {"refresh": "0", "keys": [PUBLIC_KEYS[0]], "sources": {"osv": {"url": "https://example.org/osv"}}}},
+        {"release": {"min-age-exclude": ["*==1.0", "a*"]}},
+        {"packages": {"index": {"acme-*": "https://example.org/a", "*": "https://example.org/b"}}},
+        {"packages": {"index": {"acme-*": "https://example.org/a", "*-x": "file:///srv/simple"}}},
+        {"licenses": {"deny": ["AGPL-3.0-only", "GPL-2.0-only WITH Classpath-exception-2.0"]}},
+        {"waivers": [waiver(finding="vulnerable", release="a==1.0")]},
+    ],
+)
+def test_lint_is_silent_about_what_is_probably_meant(table: Any) -> None:
+    assert lint(table) == ()
