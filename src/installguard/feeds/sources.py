@@ -60,6 +60,8 @@ class Bounds:
     """How often all places of a source are tried where the trouble may pass."""
     pause: float = 1.0
     """Seconds between two rounds, at most; half of them at least."""
+    heavy: int = 2_000
+    """Records in the file of changes, and a tenth of all at least, from which on it is folded into a whole new file."""
     ratio: int = 200
     """How many times its compressed size a zip, or a member of more than 100 kB, may be."""
     listing: int = 64 << 20

@@ -63,6 +63,8 @@ class Snapshot:
     _malicious: frozenset[str]
     """Sources that the policy calls malicious; what the import called so is in the rows."""
     _built_in: tuple[Advisory, ...]
+    _priorities: Mapping[str, int] = field(default_factory=dict)
+    """Of the policy's sources; those of others are 0."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def lookup(self, names: Iterable[NormalizedName]) -> tuple[Advisory, ...]:
@@ -139,9 +141,21 @@ class Snapshot:
         rows = self._rows_in(_BY_PROJECT, sorted(projects))
         feeds: dict[int, str] = dict(self._rows("SELECT number, name FROM sources") if rows else [])
         try:
-            return decode([(project, feeds[source], payload) for project, source, payload in rows], self._malicious)
+            kept = [(project, feeds[source], payload) for project, source, payload in rows]
+            return self._foremost(decode(kept, self._malicious), feeds)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged("a row cannot be read") from error
+
+    def _foremost(self, advisories: list[Advisory], feeds: Mapping[int, str]) -> list[Advisory]:
+        """Leave out the records of which a source of higher priority has one of the same id, whatever that says."""
+        if len({self._priorities.get(name, 0) for name in feeds.values()}) < 2:
+            return advisories
+        best: dict[str, int] = {}
+        ids = sorted({advisory.id for advisory in advisories})
+        for record_id, source in self._rows_in("SELECT id, source FROM records WHERE id IN", ids):
+            priority = self._priorities.get(feeds[source], 0)
+            best[record_id] = max(priority, best.get(record_id, priority))
+        return [each for each in advisories if self._priorities.get(each.feed, 0) == best[each.id]]
 
     def _rows_in(self, query: str, values: Sequence[str | int]) -> list[Any]:
         """All rows of a query that ends in `IN`, for any number of values."""
@@ -187,6 +201,7 @@ def open_snapshot(directory: Path, sources: Sequence[SourcePolicy], *, now: date
         _connection=connection,
         _malicious=frozenset(source.name for source in wanted if source.malicious),
         _built_in=(*baseline_advisories(), always_malicious()),
+        _priorities={source.name: source.priority for source in wanted},
     )
 
 

@@ -34,7 +34,7 @@ CREATE TABLE lists(source INTEGER NOT NULL, body TEXT NOT NULL);
 """
 # Made after the rows are in: so they are filled in order. `…_by_record` serve updates of single records.
 INDEXES: Final = """
-CREATE UNIQUE INDEX records_by_id ON records(source, id);
+CREATE UNIQUE INDEX records_by_id ON records(id, source);
 CREATE INDEX advisories_by_project ON advisories(project);
 CREATE INDEX advisories_by_record ON advisories(record);
 CREATE INDEX ids_by_id ON ids(id);

@@ -28,7 +28,7 @@ from .records import fetch_records
 from .signing import LARGEST, SUFFIX, verify
 from .sources import DEFAULT_SOURCES, Bounds, beside, chosen_sources, export_url, is_remote, is_zip, redacted
 from .state import SourceState, State, StateError, read_state
-from .store import Unreadable
+from .store import Unreadable, open_generation
 from .writing import Change, change_source, note_source, refuse_rollback
 
 Progress: TypeAlias = Callable[[str, int, "int | None"], None]
@@ -210,15 +210,15 @@ class _Known:
 
 def _known(task: _Task, place: str) -> _Known | None:
     source = task.source
-    with suppress(StateError):
+    with suppress(StateError, FileNotFoundError):
         state = read_state(task.directory)
         known = state.source(source.name)
         nature = (_shown(source.url), source.malicious, source.kind)
         if known is None or known.taken_at is None or (known.url, known.malicious, known.kind) != nature:
             return None
-        files = (state.generation.base, state.generation.changes) if state.generation is not None else (None,)
-        if state.generation is None or not all((task.directory / each.file).is_file() for each in files if each):
+        if state.generation is None:
             return None
+        open_generation(task.directory, state.generation).close()
         verified = known.signed in task.keys if task.must_be_signed(place) else True
         return _Known(source=known, state=state, here=known.place == _shown(place) and verified)
     return None

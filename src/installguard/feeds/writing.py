@@ -134,7 +134,7 @@ def change_source(
         if held is None or held.total != source.total:
             raise BusyError("the snapshot was changed meanwhile", where=f"feed {source.name}", now="try again")
         try:
-            state = _lightened(directory, state)
+            state = _lightened(directory, state, bounds)
             (changed,) = _change(
                 directory, state, lambda connection, base: (_put_records(connection, base, source, changes, now),)
             )
@@ -489,11 +489,10 @@ def _skip(connection: sqlite3.Connection, source: int, change: Change) -> None:
     connection.execute("INSERT INTO skipped VALUES (?,?,?)", (source, change.id, change.modified))
 
 
-_HEAVY: Final = 2_000
 _BEGINNING: Final = datetime.min.replace(tzinfo=timezone.utc)
 
 
-def _lightened(directory: Path, state: State) -> State:
+def _lightened(directory: Path, state: State, bounds: Bounds) -> State:
     """The state with its changes folded into a whole new file, where they have become many; nothing is in force yet."""
     if state.generation is None or state.generation.changes is None:
         return state
@@ -503,7 +502,7 @@ def _lightened(directory: Path, state: State) -> State:
             changed: int = old.execute(query).fetchone()[0]
     except FileNotFoundError as error:
         raise StateError("the snapshot is damaged: a file is missing") from error
-    if changed <= max(_HEAVY, sum(source.records for source in state.sources if source.kind == "osv") // 10):
+    if changed <= max(bounds.heavy, sum(source.records for source in state.sources if source.kind == "osv") // 10):
         return state
     with _aside(directory) as path:
         kept, _ = _build(path, directory, state, (), _Rules(now=_BEGINNING, accept_rollback=True))
