@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "installguard"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 PURE = ("errors", "model", "osv", "policy", "checks", "reporters")
-EDGE = ("config", "feeds", "frontends", "hook")
+EDGE = ("config", "feeds", "frontends", "hook", "licensing")
 TOP = ("cli", "verbs", "doctor", "__main__")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
@@ -30,7 +30,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 
-HEAVY = {"httpx", "pip_api", "sqlite3", "cvss", "platformdirs", "tomllib", "tomli", "rich", "pip", "importlib.metadata"}
+HEAVY = {
+    "httpx",
+    "pip_api",
+    "sqlite3",
+    "cvss",
+    "platformdirs",
+    "tomllib",
+    "tomli",
+    "rich",
+    "pip",
+    "importlib.metadata",
+    "license_expression",
+}
 STANDARD_LIBRARY = {*sys.stdlib_module_names, "tomllib"}
 """Of the newest Python: `tomllib` came with 3.11."""
 HOOK = "hook/pip_hook.py"

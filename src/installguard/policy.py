@@ -251,6 +251,8 @@ def _level(finding: Finding, policy: Policy) -> Level:
             return policy.packages.ambiguous_index
         case Code.SIMILAR_NAME:
             return policy.packages.similar_name
+        case Code.LICENSE:
+            return policy.licenses.unknown if finding.unknown else Level.DENY
         case Code.DIRECT_ORIGIN:
             return policy.packages.direct
         case Code.NEEDS_BUILD:
@@ -277,8 +279,6 @@ _FIXED_LEVELS: Mapping[Code, Level] = {
     Code.FEED_UNREADABLE: Level.WARN,
     Code.WAIVER_EXPIRED: Level.WARN,
     Code.WAIVER_UNUSED: Level.WARN,
-    # No check of this version raises it; should one arrive all the same, it is not passed over.
-    Code.LICENSE: Level.DENY,
 }
 
 

@@ -10,6 +10,7 @@ from .builds import check_needs_build, check_startup_code
 from .contents import check_contents
 from .identity import check_identity
 from .indexes import check_ambiguous_index, check_wrong_index
+from .licenses import check_license
 from .origins import check_direct_origin, check_status, check_yanked
 from .packages import check_allowed, check_denied
 from .similar import check_similar_name
@@ -26,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     check_needs_build,
     check_startup_code,
     check_contents,
+    check_license,
     check_denied,
     check_allowed,
     check_identity,

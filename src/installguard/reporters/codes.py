@@ -225,11 +225,19 @@ CODES: Mapping[Code, CodeText] = {
         ),
     ),
     Code.LICENSE: CodeText(
-        meaning="The licence is one that the policy denies, or is not told.",
-        evidence="The licence expression in the metadata.",
-        level="licenses.deny, licenses.unknown. " + LATER,
-        lift="Take a project under another licence.",
-        raised=False,
+        meaning="The wheel is under a licence that the policy denies, or under one that cannot be told.",
+        evidence=(
+            "The SPDX expression in the wheel's METADATA (License-Expression), else its licence classifiers as far as "
+            "each stands for one licence. Of alternatives (OR) one that is not denied is enough."
+        ),
+        level=(
+            "Deny for what licenses.deny lists; licenses.unknown (allow; strict: warn) where it cannot be told. "
+            "licenses.deny needs the library of installguard[licenses]."
+        ),
+        lift=(
+            "Take a project under another licence, or waive it for the release: guard waive license NAME==VERSION "
+            "--reason … --expires …"
+        ),
     ),
     Code.UNKNOWN_RELEASE: CodeText(
         meaning="The name or the version cannot be told, so that no advisory can be matched.",
