@@ -46,7 +46,8 @@ def measure(directory: Path, application: str, pairs: int, feeds: Path | None) -
     subprocess.run(
         [str(template / BIN / "python"), "-m", "pip", "install", "-q", "-U", "pip"], check=True, capture_output=True
     )
-    environ = {**os.environ, "INSTALLGUARD_CACHE_DIR": str(directory / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ |= {"INSTALLGUARD_CACHE_DIR": str(directory / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     guard = [sys.executable, "-m", "installguard"]
     for source, flag in (("osv", ()), ("malicious", ("--malicious",))) if feeds else ():
         export = feeds / source / "PyPI" / "all.zip"
