@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -253,7 +252,7 @@ def test_a_childs_source_ranks_no_higher_than_its_parents_and_is_no_laxer() -> N
         ("osv", 5, timedelta(days=1)),
         ("own", 5, None),
     ]
-    assert [line.partition(": ")[2] for line in policy.remarks] == [
+    assert [line.partition(": ")[2] for line in policy.remarks()] == [
         "tool.installguard.feed.sources.own.priority: 9 counts as 5, the lowest of a parent's sources"
     ]
 
@@ -380,8 +379,8 @@ def test_a_parent_says_the_same_whether_it_is_extended_or_system_wide(own: Any, 
         system_wide = PolicyFiles(own=PolicyFile(path=OWN, table=own), site=base)
         extended = PolicyFiles(own=PolicyFile(path=OWN, table={**own, "extends": [str(path)]}))
         one, other = (load_policy(files, today=TODAY) for files in (system_wide, extended))
-    assert replace(one, remarks=()) == replace(other, remarks=())
-    assert len(one.remarks) == len(other.remarks)
+    assert one == other
+    assert len(one.remarks()) == len(other.remarks())
 
 
 SNAPSHOT = SnapshotInfo(sources=(), taken_at=NOW, digest="sha256:0", records=0, unreadable=0)
@@ -429,7 +428,7 @@ def test_a_parents_waiver_holds_for_its_children_but_not_for_its_siblings(tmp_pa
     )
     policy = load(tmp_path)
     assert [waiver.finding for waiver in policy.waivers] == ["direct-origin"]
-    assert policy.remarks == (
+    assert policy.remarks() == (
         f"{tmp_path}/one.toml: tool.installguard.waivers[1]: does not hold: 'builds.level' is set by "
         f"{tmp_path}/two.toml: waive it there, or add 'needs-build' to its 'waivable'",
     )
@@ -446,7 +445,7 @@ def test_every_parent_that_rules_a_code_must_list_it(tmp_path: Path) -> None:
     write(tmp_path, files)
     policy = load(tmp_path)
     assert (policy.waivers, policy.waivable) == ((), ())
-    assert "root.toml: waive it there" in policy.remarks[-1]
+    assert "root.toml: waive it there" in policy.remarks()[-1]
     write(tmp_path, {"root.toml": '[tool.installguard]\nwaivable = ["yanked"]\n' + files["root.toml"]})
     policy = load(tmp_path)
     assert [waiver.finding for waiver in policy.waivers] == ["yanked"]
@@ -471,7 +470,7 @@ def test_a_waiver_lifts_what_its_own_file_rules_and_not_what_a_parent_does() -> 
     policy = layered({"waivers": [waiver]}, {"vulnerabilities": {"deny": "critical"}})
     assert waived(policy, vulnerable("MEDIUM"))
     assert not waived(policy, vulnerable("CRITICAL"))
-    [remark] = policy.remarks
+    [remark] = policy.remarks()
     assert "does not hold for what another file rules: 'vulnerabilities.deny' is set by /site/policy.toml" in remark
     evidence = Evidence(distributions=(SUBJECT,), advisories=(), snapshot=SNAPSHOT, now=NOW)
     [unused] = [
@@ -485,6 +484,14 @@ def test_a_waiver_lifts_what_its_own_file_rules_and_not_what_a_parent_does() -> 
 
 
 # ---------------------------------------------------------------- what lint says, and where
+
+
+def test_show_says_which_file_writes_the_preset_that_sets_a_value() -> None:
+    lines = show_policy(layered({"preset": "relaxed"}, {"preset": "strict", "builds": {"level": "warn"}})).splitlines()
+    assert 'direct = "deny"                     # preset strict of /site/policy.toml' in lines
+    assert 'level = "warn"                      # /site/policy.toml' in lines
+    assert 'min-age = "7d"                      # preset strict of /site/policy.toml' in lines
+    assert 'fail-on = "deny"                    # preset relaxed of /project/pyproject.toml' in lines
 
 
 def test_what_a_child_writes_looser_is_said_with_both_files_and_lines(tmp_path: Path) -> None:
@@ -579,7 +586,8 @@ def test_lint_tells_of_lists_and_tables_that_a_parent_overrules(own: Any, parent
         ("[tool.x]\nkey = nan\n", "tool.x.key", 2),
         ("[tool.x]\nkey = 1\nnot-key = 2\n", "tool.x.key", 2),
         ("[tool.key]\nkey = 1\n", "tool.key.key", 2),
-        ("# " + "key " * 60 + "\n[tool.x]\nkey = 1\n", "tool.x.key", None),
+        ("# " + "key " * 60 + "\n[tool.x]\nkey = 1\n", "tool.x.key", 3),
+        ("[tool.x]\na = '" + "key " * 60 + "'\nkey = 1\n", "tool.x.key", None),
     ],
 )
 def test_the_line_of_a_key_is_found_or_unknown_and_never_another(text: str, path: str, line: int | None) -> None:

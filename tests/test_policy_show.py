@@ -32,7 +32,7 @@ def read_back(text: str) -> Policy:
 def said(policy: Policy) -> Policy:
     """The policy without where it was said."""
     waivers = tuple(replace(waiver, where="") for waiver in policy.waivers)
-    return replace(policy, files=(), origins={}, remarks=(), waivers=waivers)
+    return replace(policy, files=(), origins={}, waivers=waivers)
 
 
 def waiver(**changes: Any) -> dict[str, Any]:

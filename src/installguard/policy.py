@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta, timezone
 from itertools import groupby
@@ -190,8 +190,9 @@ class Policy:
     """`sha256:…` over what it says."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each key of `guard policy show` was set: a file, `preset strict`, `default`."""
-    remarks: tuple[str, ...] = ()
-    """What its files say without effect, beside a tighter parent: one line each, with file and place."""
+    remarks: Callable[[], tuple[str, ...]] = field(default=tuple, compare=False, repr=False)
+    """Tells what its files say without effect beside a tighter parent: one line each, with file and line, which take
+    a while to find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

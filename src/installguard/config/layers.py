@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from ..errors import PolicyError, UsageError
@@ -23,7 +24,7 @@ from ..policy import (
 from .keys import BY_PATH, KEYS, preset_values
 from .saying import Layer, Said, place, sayer
 from .showing import policy_digest
-from .standing import ancestors, barred_by, standing
+from .standing import ancestors, barred_by, objection, standing
 from .toml import quote_key
 from .values import MistakesError
 
@@ -36,17 +37,16 @@ Sources: TypeAlias = Mapping[str, tuple[SourcePolicy, Layer]]
 def combine(layers: list[Layer]) -> Policy:
     """Return the policy of all files, the nearest first; raises `PolicyError` where they exclude each other."""
     if not layers:
-        return to_policy(nothing_said(), {}, (), files=(), remarks=())
+        return to_policy(nothing_said(), {}, (), files=())
     nearest, *further = layers
     said, sources = together(further)
-    waivers, idle = all_waivers(layers)
-    return to_policy(
+    policy = to_policy(
         {**tighten(said, nearest, nearest.said), "waivable": all_waivable(layers)},
         {name: (source, layer.name) for name, (source, layer) in all_sources(sources, nearest).items()},
-        waivers,
+        all_waivers(layers),
         files=tuple(layer.name for layer in layers),
-        remarks=(*(remark for layer in layers for remark in layer_remarks(layer, layers)), *idle),
     )
+    return replace(policy, remarks=partial(all_remarks, layers))
 
 
 def together(layers: list[Layer]) -> tuple[Mapping[str, Said], Sources]:
@@ -121,18 +121,10 @@ def either(value: Any, parent: Said, child: Said) -> Said:
 # ---------------------------------------------------------------- waivers
 
 
-def all_waivers(layers: list[Layer]) -> tuple[tuple[tuple[Waiver, str], ...], list[str]]:
-    """Return the waivers that hold, each with its file, and what is to be said of those that do not, or not wholly."""
-    held: list[tuple[Waiver, str]] = []
-    remarks: list[str] = []
-    for layer in layers:
-        for waiver in layer.waivers:
-            standing_waiver, remark = standing(waiver, layer, layers)
-            if standing_waiver is not None:
-                held.append((standing_waiver, layer.name))
-            if remark:
-                remarks.append(f"{place(layer.file)}: {waiver.where}: {remark}")
-    return tuple(held), remarks
+def all_waivers(layers: list[Layer]) -> tuple[tuple[Waiver, str], ...]:
+    """Return the waivers as far as they hold, each with its file."""
+    held = ((standing(waiver, layer, layers), layer.name) for layer in layers for waiver in layer.waivers)
+    return tuple((waiver, name) for waiver, name in held if waiver is not None)
 
 
 def all_waivable(layers: list[Layer]) -> Said:
@@ -166,6 +158,20 @@ def stricter(parent: SourcePolicy, child: SourcePolicy | None) -> SourcePolicy:
 
 
 # ---------------------------------------------------------------- what has no effect
+
+
+def all_remarks(layers: list[Layer]) -> tuple[str, ...]:
+    """Return what is to be said of all files, the nearest first, and of waivers that do not hold, or not wholly."""
+    of_keys = [remark for layer in layers for remark in layer_remarks(layer, layers)]
+    return (*of_keys, *(remark for layer in layers for remark in waiver_remarks(layer, layers)))
+
+
+def waiver_remarks(layer: Layer, layers: list[Layer]) -> Iterator[str]:
+    """Yield a line for each waiver of a file that does not hold, or not wholly."""
+    for waiver in layer.waivers:
+        remark = objection(waiver, layer, layers)
+        if remark:
+            yield f"{place(layer.file)}: {waiver.where}: {remark}"
 
 
 def layer_remarks(layer: Layer, layers: list[Layer]) -> Iterator[str]:
@@ -229,7 +235,6 @@ def to_policy(
     waivers: tuple[tuple[Waiver, str], ...],
     *,
     files: tuple[str, ...],
-    remarks: tuple[str, ...],
 ) -> Policy:
     """Return the values as the policy that is judged by."""
     policy = Policy(
@@ -243,8 +248,7 @@ def to_policy(
         licenses=LicensesPolicy(**fields(said, "licenses")),
         waivers=tuple(waiver for waiver, _ in waivers),
         files=files,
-        origins=all_origins(said, sources, waivers),
-        remarks=remarks,
+        origins=all_origins(said, sources, waivers, files),
     )
     return replace(policy, digest=policy_digest(policy))
 
@@ -263,11 +267,20 @@ def all_origins(
     said: Mapping[str, Said],
     sources: Mapping[str, tuple[SourcePolicy, str]],
     waivers: tuple[tuple[Waiver, str], ...],
+    files: tuple[str, ...],
 ) -> dict[str, str]:
     """Return where each key, source and waiver was set."""
     origins = {path: each.origin for path, each in said.items()}
+    if len(files) > 1:
+        origins |= {path: whole_origin(each) for path, each in said.items()}
     origins |= {f"feed.sources.{name}": sources[name][1] for name in sorted(sources)}
     return origins | {f"waivers[{index}]": file for index, (_, file) in enumerate(waivers)}
+
+
+def whole_origin(said: Said) -> str:
+    """Return where a key was set, a preset with the file that writes it."""
+    named = said.file is not None and said.origin.startswith("preset ") and "," not in said.origin
+    return f"{said.origin} of {said.file.path}" if named and said.file is not None else said.origin
 
 
 def tighten_fail_on(policy: Policy, level: Level, *, origin: str = "command line") -> Policy:

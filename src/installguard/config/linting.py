@@ -29,7 +29,7 @@ def lint_policy(policy: Policy, *, today: date) -> tuple[str, ...]:
         *lint_licenses(policy),
         *lint_thresholds(policy),
         *lint_waivers(policy, today),
-        *policy.remarks,
+        *policy.remarks(),
     )
 
 

@@ -28,7 +28,8 @@ def show_policy(policy: Policy) -> str:
         show_source(source, origin(policy, f"feed.sources.{source.name}")) for source in policy.feed.sources
     ]
     blocks += [show_waiver(policy, index) for index in range(len(policy.waivers))]
-    blocks += [[f"# {printable(remark)}"] for remark in policy.remarks]
+    remarks = [f"# {printable(remark)}" for remark in policy.remarks()]
+    blocks += [remarks] if remarks else []
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 

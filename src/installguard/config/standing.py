@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from operator import itemgetter
+from typing import TypeAlias
 
 from ..model import Code
 from ..policy import RULED_BY, Waiver
@@ -52,23 +52,34 @@ def ancestors(layer: Layer, layers: Mapping[str, Layer]) -> set[str]:
     return found
 
 
-def standing(waiver: Waiver, layer: Layer, layers: Iterable[Layer]) -> tuple[Waiver | None, str]:
-    """Return the waiver as far as it holds, `None` where it holds for nothing, and what is to be said of that."""
+Bars: TypeAlias = Mapping[Code, Mapping[str, Layer]]
+"""By code, the keys whose rulings a waiver cannot lift, each with a file that wrote it."""
+
+
+def bars(waiver: Waiver, layer: Layer, layers: Iterable[Layer]) -> Bars:
+    """Return what keeps a waiver from holding."""
     others = strangers(layer, layers)
-    barred = {
-        code: {key: other for other in others for key in sorted(barred_by(other, code))} for code in codes_of(waiver)
-    }
-    against = frozenset(key for keys in barred.values() for key in keys)
-    if not against:
-        return waiver, ""
-    if not barred[codes_of(waiver)[0]]:  # it may be of malware too, which an advisory's id seldom is
-        return replace(waiver, barred=against), ""
-    code = next(code for code, keys in barred.items() if keys)
-    key, other = min(barred[code].items(), key=itemgetter(0))
-    by = f"'{key}' is set by {place(other.file)}: waive it there, or add '{code}' to its 'waivable'"
+    return {code: {key: other for other in others for key in barred_by(other, code)} for code in codes_of(waiver)}
+
+
+def standing(waiver: Waiver, layer: Layer, layers: Iterable[Layer]) -> Waiver | None:
+    """Return the waiver as far as it holds, `None` where it holds for nothing."""
+    barred = bars(waiver, layer, layers)
     if all(is_idle(code, keys) for code, keys in barred.items()):
-        return None, f"does not hold: {by}"
-    return replace(waiver, barred=against), f"does not hold for what another file rules: {by}"
+        return None
+    return replace(waiver, barred=frozenset(key for keys in barred.values() for key in keys))
+
+
+def objection(waiver: Waiver, layer: Layer, layers: Iterable[Layer]) -> str:
+    """Return what is to be said of a waiver that does not hold, or not for all that it is meant for."""
+    barred = bars(waiver, layer, layers)
+    meant, keys = next(iter(barred.items()))
+    if not keys:  # an advisory's id may be of malware as well, which it seldom is
+        return ""
+    key = min(keys)
+    how = "" if all(is_idle(code, keys) for code, keys in barred.items()) else " for what another file rules"
+    by = f"'{key}' is set by {place(keys[key].file)}"
+    return f"does not hold{how}: {by}: waive it there, or add '{meant}' to its 'waivable'"
 
 
 def is_idle(code: Code, barred: Mapping[str, Layer]) -> bool:

@@ -73,7 +73,7 @@ def as_it_holds(text: str, path: Path, *, site: PolicyFile | None, today: date, 
     for index, waiver in enumerate(policy.waivers):
         if waiver.where == where and policy.origins[f"waivers[{index}]"] == str(path):
             return waiver
-    remark = next(each for each in policy.remarks if each.startswith(f"{place(own)}: {where}: "))
+    remark = next(each for each in policy.remarks() if each.startswith(f"{place(own)}: {where}: "))
     raise PolicyError([f"the waiver {remark.removeprefix(f'{place(own)}: {where}: ')}"], where=str(path))
 
 
