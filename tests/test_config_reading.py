@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from installguard.config import find_policy_files, load_policy, load_table, tighten_fail_on
+from installguard.config import find_policy_files, load_policy, load_table, show_policy, tighten_fail_on
 from installguard.config.keys import KEYS
+from installguard.config.toml import parse_toml
 from installguard.errors import ExitCode, PolicyError, UsageError
 from installguard.model import Code, Level, Severity
 from installguard.policy import (
@@ -27,6 +29,8 @@ from installguard.policy import (
     SourcePolicy,
     Waiver,
 )
+
+from .policy_tables import TABLES
 
 TODAY = date(2026, 11, 21)
 FILE = Path("/project/pyproject.toml")
@@ -509,7 +513,20 @@ WORDS = sorted(
     {word for key in KEYS for word in key.path.split(".")}
     | {"sources", "waivers", "finding", "release", "reason", "expires", "owner", "match", "url", "extends", "osv"}
     | {"deny", "warn", "allow", "none", "strict", "24h", "0", "a==1", "a-*<2", "malicious", "MAL-1", "2026-12-31"}
-    | {"https://example.org", "http://[", "because it is so", "==", "===", "*", "~", "a,"}
+    | {
+        "priority",
+        "kind",
+        "mirrors",
+        "exploited",
+        "https://example.org",
+        "http://[",
+        "because it is so",
+        "==",
+        "===",
+        "*",
+        "~",
+        "a,",
+    }
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SCALARS | st.sampled_from(WORDS),
@@ -531,6 +548,34 @@ def test_no_table_makes_the_loader_fail_but_with_a_policy_error(table: Any) -> N
         assert all(problem.startswith("tool.installguard") for problem in error.problems)
     else:
         assert policy.digest.startswith("sha256:")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a table, however deep."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, item in inner for place in [(*path, key), *places(item, (*path, key))]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(TABLES, st.data())
+def test_no_damage_to_a_valid_table_makes_the_loader_fail_but_with_a_policy_error(
+    table: Any, data: st.DataObject
+) -> None:
+    damaged = deepcopy({**table, "extends": []})
+    *path, last = data.draw(st.sampled_from(places(damaged)))
+    parent: Any = damaged
+    for key in path:
+        parent = parent[key]
+    parent[last] = data.draw(VALUES)
+    try:
+        policy = read(damaged)
+    except PolicyError as error:
+        assert error.problems
+        assert all(problem.isprintable() for problem in error.problems)
+        assert all(problem.startswith("tool.installguard") for problem in error.problems)
+    else:
+        again = load_table(parse_toml(show_policy(policy))["tool"]["installguard"], path=FILE, today=TODAY)
+        assert again.digest == policy.digest
 
 
 def in_a_file(data: bytes) -> Policy:
