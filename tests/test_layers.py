@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reporters": ("", "errors", "model", "osv", "policy"),
     **dict.fromkeys(EDGE, PURE),
     "frontends": (*PURE, "hook"),  # the hook is a file that the front-end starts, and whose channel it serves
-    "judge": PURE,
+    "judge": (*PURE, "licensing"),
     "session": (*PURE, *EDGE, "judge"),
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""

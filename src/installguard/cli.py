@@ -35,7 +35,7 @@ malware feed and your project's own policy. A denied install changes nothing.
   guard check NAME==VERSION    judge exact releases; -r FILE for pinned requirements
   guard audit                  judge what is installed already
   guard explain WHAT           a finding code, an advisory, a project or a release
-  guard feed update|status     the local feed; also: feed import PATH
+  guard feed update|status     the local feed; also: feed import PATH, feed export FILE.zip
   guard policy show|lint|init  the policy in force
   guard waive FINDING RELEASE  accept one finding, with a reason and an end
   guard doctor                 am I really guarded here?

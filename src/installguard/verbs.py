@@ -158,25 +158,41 @@ def project_name(text: str) -> NormalizedName:
 def feed(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Keep the local snapshot."""
     own = parser("feed", "The local snapshot of the advisory feeds.")
-    actions = own.add_subparsers(dest="action", required=True, metavar="update|status|import")
-    actions.add_parser("update", help="fetch every configured source", allow_abbrev=False)
+    actions = own.add_subparsers(dest="action", required=True, metavar="update|status|import|export")
+    updating = actions.add_parser("update", help="fetch what is new of every configured source", allow_abbrev=False)
     actions.add_parser("status", help="say what there is, and how old", allow_abbrev=False)
-    importing = actions.add_parser("import", help="take an OSV export from disk", allow_abbrev=False)
-    importing.add_argument("path", metavar="PATH", help="a zip, a directory of records, or an export's directory")
+    importing = actions.add_parser("import", help="take a feed, or an exported snapshot, from disk", allow_abbrev=False)
+    importing.add_argument(
+        "path", metavar="PATH", help="an OSV export (zip or directory), a list, or FILE of an export"
+    )
     importing.add_argument("--source", default="osv", metavar="NAME", help="the source that it replaces (osv)")
     importing.add_argument("--malicious", action="store_true", help="every record of it names malware")
+    importing.add_argument(
+        "--kind",
+        choices=("osv", "exploited", "popular"),
+        help="what it holds (as the policy says of that source, else osv)",
+    )
+    for parsing in (updating, importing):
+        parsing.add_argument(
+            "--accept-rollback", action="store_true", help="even if it is older, or has lost a fifth of its records"
+        )
+    exporting = actions.add_parser("export", help="write the whole snapshot to one file", allow_abbrev=False)
+    exporting.add_argument("path", metavar="FILE.zip", help="what another machine imports")
+    exporting.add_argument("--sign", metavar="KEY", help="sign it by this Ed25519 private key (PEM), in FILE.zip.sig")
     given = own.parse_args(arguments)
     match given.action:
         case "update":
-            return feed_update(options, request)
+            return feed_update(given, options, request)
         case "status":
             return feed_status(options, request)
+        case "export":
+            return feed_export(given, options, request)
         case _:
             return feed_import(given, options, request)
 
 
-def feed_update(options: Options, request: Request) -> int:
-    """Fetch every configured source; what cannot be fetched leaves its old snapshot in force."""
+def feed_update(given: argparse.Namespace, options: Options, request: Request) -> int:
+    """Fetch what is new of every configured source; what cannot be fetched leaves its old snapshot in force."""
     from .feeds.update import update
 
     if options.offline:
@@ -186,7 +202,14 @@ def feed_update(options: Options, request: Request) -> int:
     here = request.surroundings
     policy = read_policy(request)
     with Progress(sys.stderr, shown=is_terminal(sys.stderr) and not options.quiet) as progress:
-        results = update(here.cache(), policy.feed.sources, now=here.clock(), progress=progress)
+        results = update(
+            here.cache(),
+            policy.feed.sources,
+            now=here.clock(),
+            keys=policy.feed.keys,
+            accept_rollback=given.accept_rollback,
+            progress=progress,
+        )
     fetched = [tell_update(result, quiet=options.quiet) for result in results]
     return ExitCode.OK if all(fetched) else ExitCode.UNJUDGED
 
@@ -199,8 +222,8 @@ def tell_update(result: UpdateResult, *, quiet: bool) -> bool:
         case Failed(name=name, error=error):
             say(f"guard: error: feed {name}: {error}")
             return False
-        case Updated(source=source):
-            line = counted(source)
+        case Updated(source=source, changed=changed):
+            line = counted(source) + ("" if changed is None else f", {changed:,} of them new, changed or gone")
         case Unchanged(source=source):
             line = f"feed {source.name}: nothing new, {source.records:,} records"
     if not quiet:
@@ -216,15 +239,45 @@ def counted(source: SourceInfo) -> str:
 
 
 def feed_import(given: argparse.Namespace, options: Options, request: Request) -> int:
-    """Replace one source by an export on disk."""
+    """Replace one source by an export on disk, or those of an exported snapshot."""
+    from .feeds.bundle import import_snapshot, is_snapshot
     from .feeds.imports import import_export
+    from .feeds.sources import chosen_sources
+
+    here, path = request.surroundings, request.surroundings.cwd / given.path
+    feeds = read_policy(request).feed
+    if is_snapshot(path):
+        results = import_snapshot(
+            path, directory=here.cache(), now=here.clock(), keys=feeds.keys, accept_rollback=given.accept_rollback
+        )
+    else:
+        kinds = {source.name: source.kind for source in chosen_sources(feeds.sources)}
+        result = import_export(
+            path,
+            directory=here.cache(),
+            name=given.source,
+            malicious=given.malicious,
+            kind=given.kind or kinds.get(given.source, "osv"),
+            now=here.clock(),
+            keys=feeds.keys,
+            accept_rollback=given.accept_rollback,
+        )
+        results = (result,)
+    if not options.quiet:
+        print_out("\n".join(counted(result.source) for result in results))
+    return ExitCode.OK
+
+
+def feed_export(given: argparse.Namespace, options: Options, request: Request) -> int:
+    """Write the whole snapshot to one file, for a machine that reaches no feed."""
+    from .feeds.bundle import export_snapshot
 
     here = request.surroundings
-    result = import_export(
-        here.cwd / given.path, directory=here.cache(), name=given.source, malicious=given.malicious, now=here.clock()
-    )
+    key = None if given.sign is None else here.cwd / given.sign
+    sources = export_snapshot(here.cache(), here.cwd / given.path, key=key)
     if not options.quiet:
-        print_out(counted(result.source))
+        print_out("\n".join(counted(source.info) for source in sources))
+        print_out(f"wrote {given.path}" + ("" if key is None else f" and {given.path}.sig"))
     return ExitCode.OK
 
 
@@ -232,7 +285,7 @@ def feed_status(options: Options, request: Request) -> int:
     """Print what the snapshot holds, and how old it is."""
     import json
 
-    from .feeds.store import status
+    from .feeds.store import status, unreadable_records
     from .reporters.json import snapshot_data
     from .reporters.status import status_report
 
@@ -240,7 +293,9 @@ def feed_status(options: Options, request: Request) -> int:
     policy = read_policy(request)
     info = status(here.cache(), policy.feed.sources)
     if options.format == "json":
-        print_out(json.dumps(snapshot_data(info, here.clock()), indent=2))
+        kept_out = unreadable_records(here.cache()) if info.unreadable else ()
+        told = [{"source": each.source, "name": each.name, "reason": each.reason} for each in kept_out]
+        print_out(json.dumps({**snapshot_data(info, here.clock()), "unreadable_records": told}, indent=2))
     else:
         print_out(status_report(info, here.clock(), policy.feed.max_age).rstrip("\n"))
         if info.unreadable:

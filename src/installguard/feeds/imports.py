@@ -224,7 +224,7 @@ def _file_record(path: Path, name: str, bounds: Bounds) -> RawRecord:
 
 # What a malformed zip makes `zipfile` raise beside its own error: unknown features, absurd offsets and lengths,
 # undecodable names; `struct.error` and `zlib.error` derive from `Exception` only.
-_ZIP_ERRORS: Final = (
+ZIP_ERRORS: Final = (
     zipfile.BadZipFile,
     NotImplementedError,
     ValueError,
@@ -247,7 +247,7 @@ def archive_records(file: IO[bytes], *, where: str, bounds: Bounds) -> Iterator[
         raise FeedError(f"is larger than {bounds.archive / (1 << 20):g} MiB", where=where)
     try:
         archive = zipfile.ZipFile(file)
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         raise FeedError(f"is no zip that can be read: {error}", where=where) from error
     with archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".json")]
@@ -255,7 +255,7 @@ def archive_records(file: IO[bytes], *, where: str, bounds: Bounds) -> Iterator[
         for member in members:
             try:
                 yield _member_record(file, member, bounds)
-            except _ZIP_ERRORS as error:
+            except ZIP_ERRORS as error:
                 reason = f"is damaged in the zip: {type(error).__name__}"
                 yield Unreadable(source="", name=member.filename, reason=reason)
 

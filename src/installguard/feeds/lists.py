@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, cast
 
@@ -67,6 +67,14 @@ def _project(value: object) -> str:
         return canonicalize_name(value if isinstance(value, str) else "", validate=True)
     except InvalidName as error:
         raise ValueError("is no name of a project") from error
+
+
+def check_lines(lines: Iterable[str], kind: SourceKind) -> None:
+    """Raise `ValueError` unless the lines are entries of a list of that kind, as `read_list` gives them."""
+    read = _SHAPES[kind][2]
+    for line in lines:
+        if read(line) != line:
+            raise ValueError(f"{line[:60]!a} is no {kind} entry")
 
 
 def _dated(value: object, key: str) -> datetime | None:

@@ -141,7 +141,7 @@ def _state(data: Any) -> State:
     if data["generation"] is not None:
         base, changes = data["generation"]["base"], data["generation"]["changes"]
         generation = Generation(base=_file(base), changes=None if changes is None else _file(changes))
-    return State(generation=generation, sources=tuple(map(_source, data["sources"])))
+    return State(generation=generation, sources=tuple(map(read_source, data["sources"])))
 
 
 def _file(data: Any) -> StoredFile:
@@ -155,7 +155,8 @@ def _file(data: Any) -> StoredFile:
 _TIMES: Final = ("taken_at", "newest", "tried_at")
 
 
-def _source(data: Any) -> SourceState:
+def read_source(data: Any) -> SourceState:
+    """One source from its JSON; raises `ValueError`, `TypeError` or `KeyError`."""
     source = SourceState(**{**data, **{name: _moment(data[name]) for name in _TIMES}})
     _check(source, {"name": str, "malicious": bool, "records": int, "unreadable": int, "total": str})
     texts = ("url", "place", "signed", "etag", "last_modified", "listing_etag", "listing_last_modified", "last_error")
@@ -186,12 +187,13 @@ def render_state(state: State) -> bytes:
     data = {
         "schema": SCHEMA,
         "generation": None if state.generation is None else asdict(state.generation),
-        "sources": [_plain(source) for source in state.sources],
+        "sources": [render_source(source) for source in state.sources],
     }
     return json.dumps(data, indent=1).encode() + b"\n"
 
 
-def _plain(source: SourceState) -> dict[str, object]:
+def render_source(source: SourceState) -> dict[str, object]:
+    """One source as JSON values."""
     values = {field.name: getattr(source, field.name) for field in fields(source)}
     moments = {name: values[name] and values[name].isoformat() for name in _TIMES}
     return {**values, **moments}

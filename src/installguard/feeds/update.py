@@ -158,7 +158,8 @@ def update_source(task: _Task) -> UpdateResult:
     except GuardError as error:
         errors = [error]
     told = _told(errors)
-    _note_failure(task, told)
+    if not isinstance(told, BusyError):  # then the other guard's outcome is noted
+        _note_failure(task, told)
     return Failed(name=task.source.name, error=told)
 
 

@@ -11,9 +11,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -104,10 +104,19 @@ def replace_source(
 
 
 def replace_sources(
-    directory: Path, parts: Sequence[Part], *, now: datetime, bounds: Bounds, accept_rollback: bool = False
+    directory: Path,
+    parts: Sequence[Part],
+    *,
+    now: datetime,
+    bounds: Bounds,
+    accept_rollback: bool = False,
+    expected: Mapping[str, str] | None = None,
 ) -> tuple[SourceState, ...]:
-    """`replace_source` of several sources in one go: all of them, or none."""
-    rules = _Rules(now=now, accept_rollback=accept_rollback)
+    """`replace_source` of several sources in one go: all of them, or none.
+
+    *expected* are the totals that they must have, by name.
+    """
+    rules = _Rules(now=now, accept_rollback=accept_rollback, expected=expected or {})
     with _writing(directory, bounds) as state:
         try:
             if all(_is_small(state, part) for part in parts):
@@ -216,10 +225,13 @@ class _Rules:
 
     now: datetime
     accept_rollback: bool
+    expected: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, source: SourceState, held: SourceState | None, counts: Counts) -> None:
         """Raise `FeedError` for a source that is empty, or less than what is held."""
         _refuse_empty(source, counts)
+        if self.expected.get(source.name, written(counts.total)) != written(counts.total):
+            raise FeedError("is not what its digest says", where=f"feed {source.name}", now="export it again")
         if held is not None and held.taken_at is not None and held.kind == source.kind and not self.accept_rollback:
             refuse_rollback(held, counts.records, counts.newest)
 

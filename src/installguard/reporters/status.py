@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from ..model import SnapshotInfo, SourceInfo
+from ..model import SnapshotInfo, SourceInfo, SourceKind
 from .plain import plain, redacted
 from .text import span
 
@@ -30,8 +30,15 @@ def _lines(info: SnapshotInfo, now: datetime, max_age: timedelta) -> Iterator[st
     yield f"{info.records:,} records in all, {info.unreadable:,} unreadable; digest {info.digest}"
 
 
+_UNITS: dict[SourceKind, str] = {"osv": "records", "exploited": "exploited CVE ids", "popular": "popular projects"}
+
+
 def _source(source: SourceInfo, now: datetime, max_age: timedelta) -> Iterator[str]:
-    parts = [f"{source.records:,} records"]
+    if source.taken_at is None and source.kind != "osv":
+        parts = ["not fetched"]
+    else:
+        parts = [f"{source.records:,} {_UNITS[source.kind]}"]
+    max_age = max_age if source.max_age is None else source.max_age
     if source.unreadable:
         parts.append(f"{source.unreadable:,} unreadable")
     if source.taken_at is not None:
