@@ -10,12 +10,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 from installguard import __version__
 from installguard.checks import run_checks
 from installguard.model import (
     Advisory,
     Distribution,
     Evidence,
+    HeldRelease,
     Installed,
     Level,
     LocalTree,
@@ -56,6 +60,26 @@ JINJA = distribution("jinja2", "3.1.2", required_by=["litellm"], requirement="ji
 UWSGI = distribution("uwsgi", "2.0", builds=True, origin=artifact("uwsgi", "2.0", sdist=True), required_by=["dspy"])
 SETUPTOOLS = distribution("setuptools", "60.0", role="build", required_by=["uwsgi"], requirement="setuptools>=40")
 SALT = distribution("salt", "3000.1", requested=True, requirement="salt<3001")
+YOUNG = distribution(
+    "dspy", "3.2.0", requested=True, requirement="dspy==3.2.0", origin=artifact("dspy", "3.2.0", uploaded_at=TAKEN)
+)
+EXCUSED = distribution(
+    "jinja2", "3.1.6", fixes=["GHSA-0001"], required_by=["dspy"],
+    origin=artifact("jinja2", "3.1.6", uploaded_at=TAKEN),
+)  # fmt: skip
+HELD = replace(
+    RUN,
+    held=(
+        HeldRelease(
+            name=canonicalize_name("dspy"), chosen=Version("3.1.0"), version=Version("3.2.0"),
+            uploaded_at=TAKEN, eligible_at=TAKEN + timedelta(days=3),
+        ),
+        HeldRelease(
+            name=canonicalize_name("new"), chosen=None, version=Version("0.1"),
+            uploaded_at=TAKEN, eligible_at=TAKEN + timedelta(days=3),
+        ),
+    ),
+)  # fmt: skip
 LENIENT = Policy(vulnerabilities=VulnerabilityPolicy(exploited=Level.WARN))
 KNOWN: Sequence[Advisory] = (
     malware("litellm", "1.82.7", "1.82.8"),
@@ -146,6 +170,9 @@ CASES: Mapping[str, Callable[[], str]] = {
     "stale.txt": lambda: text_report(RUN)(of(DSPY, info=snapshot(taken_at=TAKEN - timedelta(days=9)))),
     "warnings-stop.txt": lambda: text_report(STOPPED, quiet=True)(of(UWSGI)),
     "unjudged.txt": lambda: text_report(replace(STOPPED, problem="the target interpreter did not start"))(of()),
+    "held.txt": lambda: text_report(HELD)(of(DSPY, EXCUSED)),
+    "held.json": lambda: json_report(HELD)(of(DSPY, EXCUSED)),
+    "too-young.txt": lambda: text_report(STOPPED)(of(YOUNG)),
     "notes.txt": lambda: text_report(replace(RUN, notes=("pip never opened 3 of the wheels",)))(CLEAN),
     "exploited.txt": lambda: text_report(STOPPED)(of(DSPY, SALT)),
     "exploited-warned.txt": lambda: text_report(RUN)(of(DSPY, SALT, policy=LENIENT)),

@@ -322,7 +322,8 @@ def test_json_has_every_field_of_the_schema_in_order(verdict: Verdict) -> None:
         "installer", "seconds",
     ]  # fmt: skip
     assert all(
-        list(each) == ["name", "version", "role", "requested", "required_by", "origin", "path", "artifact", "level"]
+        list(each)
+        == ["name", "version", "role", "requested", "required_by", "origin", "path", "artifact", "level", "fixes"]
         for each in data["distributions"]
     )
     assert all(

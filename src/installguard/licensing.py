@@ -66,8 +66,8 @@ CLASSIFIERS: Mapping[str, str] = {
 def answer_licenses(expressions: Iterable[str], deny: Sequence[str]) -> Mapping[str, LicenseAnswer]:
     """Return what each of *expressions* comes to, where *deny* lists what is denied.
 
-    Expressions are as `WheelContents.license` has them: SPDX, or licence classifiers joined by ` AND `. Raises `PolicyError` where something is denied and the library is not installed, or
-    where an entry is no expression.
+    Expressions are as `WheelContents.license` has them: SPDX, or licence classifiers joined by ` AND `. Raises
+    `PolicyError` where something is denied and the library is not installed, or where an entry is no expression.
     """
     licensing = _licensing()
     if licensing is None:

@@ -114,6 +114,7 @@ def report(conclusion: Conclusion, options: Options) -> int:
 
 def explain(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Say what a code, an advisory, a project or a release is about."""
+    from .checks.others import judge_others
     from .frontends.pins import parse_pin
     from .model import Code
     from .reporters.explain import explain_advisory, explain_code, explain_project, explain_release
@@ -126,7 +127,8 @@ def explain(arguments: Sequence[str], options: Options, request: Request) -> int
         return ExitCode.OK
     if "==" in what:
         conclusion = judge_releases(request, (parse_pin(what),))
-        print_out(explain_release(conclusion.verdict, conclusion.run).rstrip("\n"))
+        others = judge_others(conclusion.verdict, read_policy(request))
+        print_out(explain_release(conclusion.verdict, conclusion.run, others).rstrip("\n"))
         return ExitCode.OK
     with open_advisories(request, read_policy(request)) as snapshot:
         found = snapshot.record(what)

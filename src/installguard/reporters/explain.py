@@ -5,6 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import timezone
+from itertools import groupby
+
+from packaging.version import Version
 
 from ..model import Advisory, Code, Event, Run, SnapshotInfo, Verdict
 from .codes import CODES, LATER
@@ -14,6 +17,10 @@ from .text import text_report
 _WIDTH = 100
 _LISTED = 40
 """Versions listed at most."""
+_OTHERS = 20
+"""Other releases told at most where none passes."""
+_SHOWN = 3
+"""Advisories named for each of them."""
 
 
 def explain_code(code: Code) -> str:
@@ -44,15 +51,89 @@ def explain_project(name: str, advisories: Sequence[Advisory], info: SnapshotInf
     return _page([*lines, *_row("judged by", _basis(info))])
 
 
-def explain_release(verdict: Verdict, run: Run) -> str:
-    """Return everything that was found about one release."""
+def explain_release(verdict: Verdict, run: Run, others: Sequence[Verdict] = ()) -> str:
+    """Return everything that was found about one release, and which of *others*, lowest first, is the nearest to pass.
+
+    Why those between the two do not pass is said too.
+    """
     known = any(ruling.finding.subject is not None for ruling in verdict.rulings)
     clean = "" if known else f"{_labels(verdict)}: nothing is known against it\n"
-    return clean + text_report(run, width=_WIDTH, verbose=1)(verdict)
+    instead = "" if _passes(verdict) else _page(_instead(verdict, others))
+    return clean + text_report(run, width=_WIDTH, verbose=1)(verdict) + instead
 
 
 def _labels(verdict: Verdict) -> str:
     return plain(", ".join(each.label for each in verdict.evidence.distributions))
+
+
+# ---------------------------------------------------------------- other releases
+
+
+def _passes(verdict: Verdict) -> bool:
+    """Return whether nothing that counts was found about a release itself."""
+    return not any(ruling.level for ruling in verdict.rulings if ruling.finding.subject is not None)
+
+
+def _instead(verdict: Verdict, others: Sequence[Verdict]) -> Iterator[str]:
+    best = _nearest(verdict, others)
+    if best is None:
+        known = f"none of the {_number(len(others), 'other release')} known" if others else "no other release is known"
+        yield from _row("passes", known)
+        nearer = _by_distance(verdict, others)[:_OTHERS]
+    else:
+        yield from _row("passes", f"{_labels(best)}: the nearest release against which nothing is known")
+        nearer = [each for each in others if _between(verdict, each, best) and not _passes(each)]
+    for versions, reasons in _alike(sorted(nearer, key=_version)):
+        yield from _row("does not", f"{versions}: {reasons}")
+
+
+def _nearest(verdict: Verdict, others: Sequence[Verdict]) -> Verdict | None:
+    """Return the release named as fix if it passes, else the next higher that does, else the next lower."""
+    passing = [each for each in others if _passes(each)]
+    fixes = {ruling.finding.fix for ruling in verdict.rulings}
+    named = [each for each in passing if f"{each.evidence.distributions[0].name}=={_version(each)}" in fixes]
+    higher = [each for each in passing if _version(each) > _version(verdict)]
+    return next(iter([*named, *higher, *reversed(passing)]), None)
+
+
+def _version(verdict: Verdict) -> Version:
+    """Return the version of the one release judged; none is compared that PEP 440 cannot order."""
+    (subject,) = verdict.evidence.distributions
+    version = subject.release.version if subject.release is not None else None
+    if not isinstance(version, Version):
+        raise TypeError(f"{subject.label} has no version that can be compared")
+    return version
+
+
+def _by_distance(verdict: Verdict, others: Sequence[Verdict]) -> Sequence[Verdict]:
+    """Return *others* as they would be looked at: the higher ones upwards, then the lower ones downwards."""
+    higher = [each for each in others if _version(each) > _version(verdict)]
+    return [*higher, *(each for each in reversed(others) if each not in higher)]
+
+
+def _between(one: Verdict, each: Verdict, other: Verdict) -> bool:
+    low, high = sorted((_version(one), _version(other)))
+    return low < _version(each) < high
+
+
+def _alike(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
+    """Yield versions side by side that fail for the same reasons, with those."""
+    for reasons, alike in groupby(verdicts, key=_reasons):
+        yield ", ".join(str(_version(each)) for each in alike), reasons
+
+
+def _reasons(verdict: Verdict) -> str:
+    found: dict[str, list[str]] = {}
+    for ruling in verdict.rulings:
+        if ruling.level and ruling.finding.subject is not None:
+            ids = found.setdefault(ruling.finding.code.value, [])
+            ids += [ruling.finding.advisory.id] if ruling.finding.advisory is not None else []
+    return "; ".join(f"{code} ({_some(ids)})" if ids else code for code, ids in found.items())
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = len(ids) - _SHOWN
+    return ", ".join(ids[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 # ---------------------------------------------------------------- advisories

@@ -16,6 +16,7 @@ from ..model import (
     DirectUrl,
     Distribution,
     Finding,
+    HeldRelease,
     Installed,
     Level,
     LocalTree,
@@ -65,6 +66,7 @@ def verdict_data(verdict: Verdict, run: Run) -> Mapping[str, Json]:
         },
         "installer": _installer(run),
         "seconds": {"total": round(run.seconds_total, 3), "guard": round(run.seconds_guard, 3)},
+        "held": [_held(each) for each in run.held],
         "problem": None if run.problem is None else redacted(run.problem),
         "notes": [redacted(note) for note in run.notes],
     }
@@ -87,6 +89,7 @@ def snapshot_data(info: SnapshotInfo, now: datetime) -> Mapping[str, Json]:
                 "url": None if source.url is None else redacted(source.url),
                 "malicious": source.malicious,
                 "last_error": source.last_error,
+                "kind": source.kind,
             }
             for source in info.sources
         ],
@@ -111,6 +114,16 @@ def _installer(run: Run) -> Json:
     return {"name": run.installer, "version": run.installer_version, "exit_code": run.exit_code}
 
 
+def _held(each: HeldRelease) -> Json:
+    return {
+        "name": each.name,
+        "version": str(each.version),
+        "used": None if each.chosen is None else str(each.chosen),
+        "uploaded_at": _time(each.uploaded_at),
+        "eligible_at": _time(each.eligible_at),
+    }
+
+
 # ---------------------------------------------------------------- distributions
 
 
@@ -125,6 +138,7 @@ def _distribution(each: Distribution, level: Level, found: Mapping[NormalizedNam
         "path": list(path_to(each, found)),
         "artifact": _artifact(each.origin),
         "level": level.word,
+        "fixes": list(each.fixes),
     }
 
 

@@ -36,6 +36,7 @@ _RED, _YELLOW, _GREEN, _DIM, _OFF = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\
 _COLOURS = {"error": _RED, "warning": _YELLOW, "waived": _DIM, "note": _DIM}
 _KEYS = ("required by", "built for", "installed", "evidence", "file", "source", "fix", "lift", "waived")
 _KEY_WIDTH = max(len(key) for key in _KEYS) + 2
+_LIFTS = "lifts: release.min-age-exclude"
 _SHOWN = 3
 """Advisories of one release that are spelled out unless `-v` asks for all."""
 
@@ -144,10 +145,26 @@ def _closing(page: _Page, verdict: Verdict, *, stopped_by_warnings: bool) -> Ite
         yield from page.headline("error", "unjudged", f"{page.run.problem}{_nothing_done(page.run)}")
     if page.quiet:
         return
-    for note in page.run.notes:
+    for note in (*_held(page.run), *_excused(verdict), *page.run.notes):
         yield from page.headline("note", None, note)
     if page.run.problem is None or verdict.judged:
         yield from _summary(page, verdict)
+
+
+def _held(run: Run) -> Iterator[str]:
+    for each in run.held:
+        used = "nothing older would do" if each.chosen is None else f"{each.chosen} is used"
+        least = span(each.eligible_at - each.uploaded_at)
+        until = f"{each.eligible_at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+        yield f"{each.name} {each.version} is held back until {until} ({least} old at least); {used}; {_LIFTS}"
+
+
+def _excused(verdict: Verdict) -> Iterator[str]:
+    young = {ruling.finding.subject for ruling in verdict.rulings if ruling.finding.code is Code.TOO_YOUNG}
+    for each in verdict.evidence.distributions:
+        if each.fixes and each not in young:
+            fixed = ", ".join(each.fixes)
+            yield f"{each.label} is younger than release.min-age asks, and not held back: it fixes {fixed}"
 
 
 def _waived(page: _Page, verdict: Verdict) -> Iterator[str]:
