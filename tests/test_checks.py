@@ -21,6 +21,7 @@ from installguard.model import (
     LocalTree,
     Origin,
     SnapshotInfo,
+    SourceKind,
     VcsCheckout,
     WheelContents,
     parse_release,
@@ -427,6 +428,28 @@ def test_what_is_wrong_with_the_snapshot_is_found(info: SnapshotInfo, expected: 
 def test_the_age_allowed_is_that_of_the_policy() -> None:
     old = evidence(info=snapshot(taken_at=NOW - 25 * HOUR))
     assert codes(old, Policy(feed=FeedPolicy(max_age=26 * HOUR))) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "own", "kind", "stale"),
+    [
+        (5, 4, "osv", True),
+        (3, 4, "osv", False),
+        (30, 48, "osv", False),
+        (50, 48, "osv", True),
+        (30, None, "osv", True),
+        (30, None, "exploited", True),
+        (30, None, "popular", False),
+        (30, 24, "popular", True),
+    ],
+)
+def test_a_source_may_have_a_limit_of_its_own(hours: int, own: int | None, kind: SourceKind, stale: bool) -> None:
+    taken = replace(
+        source("mirror", taken_at=NOW - hours * HOUR), kind=kind, max_age=None if own is None else own * HOUR
+    )
+    findings = found(evidence(info=snapshot(sources=[source(), taken])))
+    assert [each.code for each in findings] == ([Code.FEED_STALE] if stale else [])
+    assert all("mirror is" in each.detail and (own is None or "own limit" in each.detail) for each in findings)
 
 
 def test_a_missing_feed_says_what_was_judged_by_instead() -> None:

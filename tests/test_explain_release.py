@@ -26,7 +26,7 @@ def judged(subject: Distribution, known: Sequence[Advisory], policy: Policy) -> 
 def explained(subject: Distribution, *known: Advisory, policy: Policy = Policy()) -> list[str]:  # noqa: B008  # a frozen value
     verdict = judged(subject, known, policy)
     lines = explain_release(verdict, RUN, judge_others(verdict, policy)).splitlines()
-    return [" ".join(line.split()) for line in lines if line.split()[0] in {"passes", "does"}]
+    return [" ".join(line.split()) for line in lines if line.split()[0] in {"passes", "does", "nor"}]
 
 
 def offered(*versions: str, current: str = "1.0") -> Distribution:
@@ -120,7 +120,16 @@ def test_only_releases_nearby_and_the_named_fix_are_judged() -> None:
     verdict = judged(subject, [hole("GHSA-1", "1.190")], Policy())
     others = judge_others(verdict, Policy())
     versions = [str(each.evidence.distributions[0].release).removeprefix("web ") for each in others]
-    assert (len(others), versions[0], versions[-1]) == (2 * NEAR + 1, "1.60", "1.190")
+    assert (len(others), versions[0], versions[-1]) == (2 * NEAR + 1, "1.80", "1.190")
+
+
+def test_of_many_that_do_not_pass_the_first_are_told() -> None:
+    subject = offered(*(f"1.{minor}" for minor in range(200)), current="1.0")
+    told = explained(subject, hole("GHSA-1", "1.150"))
+    assert told[0] == "passes web 1.150: the nearest release against which nothing is known"
+    assert told[1].startswith("does not 1.1, 1.2, 1.3,")
+    everything = offered(*(f"1.{minor}" for minor in range(200)), current="1.100")
+    assert explained(everything, hole("GHSA-1"))[-1] == "nor 20 other releases"
 
 
 def test_several_projects_at_once_are_compared_with_nothing() -> None:

@@ -114,6 +114,7 @@ def report(conclusion: Conclusion, options: Options) -> int:
 
 def explain(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Say what a code, an advisory, a project or a release is about."""
+    from .checks.exploited import BUILT_IN, marked
     from .checks.others import judge_others
     from .frontends.pins import parse_pin
     from .model import Code
@@ -133,7 +134,8 @@ def explain(arguments: Sequence[str], options: Options, request: Request) -> int
     with open_advisories(request, read_policy(request)) as snapshot:
         found = snapshot.record(what)
         if found:
-            print_out(explain_advisory(found).rstrip("\n"))
+            listed = BUILT_IN | snapshot.exploited()
+            print_out(explain_advisory([marked(advisory, listed) for advisory in found]).rstrip("\n"))
             return ExitCode.OK
         if ADVISORY_ID.match(what):
             raise UsageError(

@@ -11,7 +11,7 @@ from ..model import Advisory, Distribution, Release, Verdict, parse_version
 from ..policy import Policy, fixed_versions, rule
 from . import run_checks
 
-NEAR = 40
+NEAR = 20
 """Versions on each side of a release that are judged at most, beside those named as its fix."""
 
 

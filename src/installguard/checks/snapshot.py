@@ -45,7 +45,9 @@ def check_age(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
 
 
 def _times(info: SnapshotInfo) -> tuple[tuple[str, datetime, timedelta | None], ...]:
-    times = ((source.name, source.taken_at, source.max_age) for source in info.sources)
+    """Return when each source was taken, and its own limit; what is popular changes slowly, and has no other."""
+    dated = (source for source in info.sources if source.kind != "popular" or source.max_age is not None)
+    times = ((source.name, source.taken_at, source.max_age) for source in dated)
     known = tuple((name, taken_at, own) for name, taken_at, own in times if taken_at is not None)
     return known or ((("snapshot", info.taken_at, None),) if info.taken_at is not None else ())
 

@@ -18,7 +18,7 @@ _WIDTH = 100
 _LISTED = 40
 """Versions listed at most."""
 _OTHERS = 20
-"""Other releases told at most where none passes."""
+"""Other releases told at most."""
 _SHOWN = 3
 """Advisories named for each of them."""
 
@@ -79,12 +79,14 @@ def _instead(verdict: Verdict, others: Sequence[Verdict]) -> Iterator[str]:
     if best is None:
         known = f"none of the {_number(len(others), 'other release')} known" if others else "no other release is known"
         yield from _row("passes", known)
-        nearer = _by_distance(verdict, others)[:_OTHERS]
+        failing = _by_distance(verdict, others)
     else:
         yield from _row("passes", f"{_labels(best)}: the nearest release against which nothing is known")
-        nearer = [each for each in others if _between(verdict, each, best) and not _passes(each)]
-    for versions, reasons in _alike(sorted(nearer, key=_version)):
+        failing = [each for each in others if _between(verdict, each, best) and not _passes(each)]
+    for versions, reasons in _alike(sorted(failing[:_OTHERS], key=_version)):
         yield from _row("does not", f"{versions}: {reasons}")
+    if (more := len(failing) - _OTHERS) > 0:
+        yield from _row("", f"nor {_number(more, 'other release')}")
 
 
 def _nearest(verdict: Verdict, others: Sequence[Verdict]) -> Verdict | None:
