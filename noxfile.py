@@ -52,7 +52,16 @@ def matrix(session: nox.Session) -> None:
 def properties(session: nox.Session) -> None:
     """The laws, with many examples."""
     session.install("-e", ".", *group("test"))
-    session.run("pytest", "-n", "auto", "--hypothesis-profile", "many", "-k", "law or propert or fuzz", *session.posargs)
+    session.run(
+        "pytest", "-n", "auto", "--hypothesis-profile", "many", "-k", "law or propert or fuzz", *session.posargs
+    )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hostile input to the readers of feeds, for as long as it takes: a hundred thousand examples each."""
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", "-n", "auto", "--hypothesis-profile", "fuzz", "-k", "fuzz", *session.posargs)
 
 
 @nox.session
@@ -74,7 +83,7 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The benchmarks: paired ratios and figures, each beside its budget."""
     session.install(".")
-    for script in ("startup.py", "judging.py", "feeds.py", "install.py"):
+    for script in ("startup.py", "judging.py", "feeds.py", "scale.py", "install.py"):
         session.run("python", str(Path("bench") / script), *session.posargs)
 
 

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from .environments import Environment, copy_environment, make_template
 from .loopback import Index, serve
+
+settings.register_profile("many", max_examples=2_000, deadline=None)
+settings.register_profile("fuzz", max_examples=100_000, deadline=None)
 
 OLDEST, NEWEST = "22.2", "newest"
 

@@ -42,6 +42,7 @@ HEAVY = {
     "pip",
     "importlib.metadata",
     "license_expression",
+    "cryptography",
 }
 STANDARD_LIBRARY = {*sys.stdlib_module_names, "tomllib"}
 """Of the newest Python: `tomllib` came with 3.11."""
