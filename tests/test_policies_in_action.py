@@ -103,7 +103,8 @@ def project(environment: Environment, index: Index, tmp_path: Path, fresh: Path)
 
 def take(environment: Environment, directory: Path, modified: datetime) -> None:
     """Import the feed as of *modified*."""
-    ran = environment.guard("feed", "import", write_feed(directory / "feed.zip", records(modified)))
+    feed = write_feed(directory / "feed.zip", records(modified))
+    ran = environment.guard("feed", "import", "--accept-rollback", feed)  # some are older than what a test began with
     assert ran.code == 0, ran.text
 
 
@@ -261,7 +262,9 @@ KEYS: list[tuple[str, Arrange, int, str | None]] = [
     ('feed.stale = "deny"\nrelease.yanked = "deny"', lambda project: [*old_feed(project)], 12, "error[feed-stale]"),
     ('fail-on = "warn"', yanked, 11, "warnings stop it here"),
     ('fail-on = "warn"', plain, 0, None),
-    ('preset = "strict"', plain, 0, None),
+    ('preset = "strict"', plain, 10, "error[age-unknown]"),
+    ('preset = "strict"\nrelease.min-age-unknown = "allow"', plain, 0, "warning[license]"),
+    ('preset = "strict"\nrelease.min-age-unknown = "allow"\nlicenses.unknown = "allow"', plain, 0, None),
     ('preset = "strict"', built, 10, "error[needs-build]"),
     ('preset = "relaxed"', direct, 0, None),
     ("", malware, 10, "error[malicious]"),
@@ -421,7 +424,7 @@ def test_a_vulnerable_release_of_the_real_feed_is_warned_of_denied_waived_and_de
     for version in ("2.3.7", "2.3.8"):
         make_wheel(index.files, "werkzeug", version)
     project = Project(environment=environment, index=index, directory=tmp_path)
-    strict = '[tool.installguard]\npreset = "strict"\nfeed.stale = "warn"\n'
+    strict = '[tool.installguard]\npreset = "strict"\nfeed.stale = "warn"\nrelease.min-age-unknown = "allow"\n'
 
     warned, report = project.guard("install", "--dry-run", "werkzeug==2.3.7")
     project.write(strict)
