@@ -482,3 +482,11 @@ def test_a_closed_snapshot_finds_nothing_out_silently(store: Path) -> None:
     snapshot.close()
     with pytest.raises(FeedError):
         snapshot.lookup([NAME])
+
+
+def test_the_digest_counts_of_duplicate_ids_only_the_record_that_stays(tmp_path: Path) -> None:
+    old = record("A-1", versions=["1"], modified="2026-01-01T00:00:00Z")
+    new = record("A-1", versions=["2"], modified="2026-01-02T00:00:00Z")
+    for place, records in (("x", [new]), ("y", [old, new]), ("z", [new, old])):
+        put(tmp_path / place / "cache", *records)
+    assert len({info(tmp_path / each / "cache").digest for each in "xyz"}) == 1

@@ -73,8 +73,8 @@ def due_sources(
 
 def _is_due(state: State, source: SourcePolicy, now: datetime, older_than: timedelta) -> bool:
     held = state.source(source.name)
-    if held is None:
-        return True
+    if held is None or held.taken_at is None:
+        return False  # a whole export takes longer than an install may be held: `guard feed update` is for that
     if held.tried_at is not None and timedelta(0) <= now - held.tried_at < _RETRY:
         return False
     interval = older_than if source.kind == "osv" else max(older_than, _LIST_INTERVAL)

@@ -95,7 +95,7 @@ def insert_source(connection: sqlite3.Connection, name: str, parsed: Iterable[Pa
     source = add_source(connection, name)
     number: int = connection.execute("SELECT coalesce(max(number), 0) FROM records").fetchone()[0]
     counts, batch = Counts(), _Batch()
-    latest: dict[str, tuple[int, str, int]] = {}
+    latest: dict[str, tuple[int, str]] = {}
     for outcome in parsed:
         if isinstance(outcome, Unreadable):
             counts.unreadable += 1
@@ -110,12 +110,10 @@ def insert_source(connection: sqlite3.Connection, name: str, parsed: Iterable[Pa
             if modified < earlier[1]:
                 continue
             batch.flush(connection)
-            remove_record(connection, earlier[0])
-            counts.total -= earlier[2]
+            counts.total -= weight(name, first.id, remove_record(connection, earlier[0]))
         number += 1
-        weighs = _add(batch, source, name, number, modified, outcome)
-        counts.total += weighs
-        latest[first.id] = (number, modified, weighs)
+        counts.total += _add(batch, source, name, number, modified, outcome)
+        latest[first.id] = (number, modified)
         if len(batch.records) >= BATCH:
             batch.flush(connection)
     batch.flush(connection)
@@ -124,9 +122,9 @@ def insert_source(connection: sqlite3.Connection, name: str, parsed: Iterable[Pa
     return counts
 
 
-def _date(counts: Counts, latest: Mapping[str, tuple[int, str, int]], now: str) -> None:
-    newest = max((modified for _, modified, _ in latest.values()), default="")
-    past = max((modified for _, modified, _ in latest.values() if modified <= now), default="")
+def _date(counts: Counts, latest: Mapping[str, tuple[int, str]], now: str) -> None:
+    newest = max((modified for _, modified in latest.values()), default="")
+    past = max((modified for _, modified in latest.values() if modified <= now), default="")
     counts.newest = datetime.fromisoformat(newest) if newest else None
     counts.past = datetime.fromisoformat(past) if past else None
 
@@ -164,11 +162,13 @@ def add_unreadable(connection: sqlite3.Connection, source: int, outcome: Unreada
     connection.execute("INSERT INTO unreadable VALUES (?,?,?)", row)
 
 
-def remove_record(connection: sqlite3.Connection, number: int) -> None:
-    """Remove one record from the file itself."""
+def remove_record(connection: sqlite3.Connection, number: int) -> bytes:
+    """Remove one record from the file itself, and return its hash."""
+    (record_hash,) = connection.execute("SELECT hash FROM records WHERE number = ?", (number,)).fetchone()
     connection.execute("DELETE FROM records WHERE number = ?", (number,))
     connection.execute("DELETE FROM advisories WHERE record = ?", (number,))
     connection.execute("DELETE FROM ids WHERE record = ?", (number,))
+    return bytes(record_hash)
 
 
 def _storable(text: str) -> str:

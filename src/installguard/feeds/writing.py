@@ -479,12 +479,11 @@ def _moment(text: str, now: datetime) -> datetime | None:
 
 def _find(connection: sqlite3.Connection, old: sqlite3.Connection, source: int, record_id: str) -> bytes | None:
     """Take a record out, and return its hash; `None` where it is not there."""
-    query = "SELECT number, hash FROM records WHERE source = ? AND id = ?"
+    query = "SELECT number, hash FROM main.records WHERE source = ? AND id = ?"
     own = connection.execute(query, (source, record_id)).fetchone()
     if own is not None:
-        remove_record(connection, own[0])
-        return bytes(own[1])
-    base = old.execute(query.replace("records", "main.records"), (source, record_id)).fetchone()
+        return remove_record(connection, own[0])
+    base = old.execute(query, (source, record_id)).fetchone()
     if base is None:
         return None
     added = connection.execute("INSERT OR IGNORE INTO gone VALUES (?)", (base[0],)).rowcount
