@@ -23,6 +23,7 @@ from .model import (
     HeldRelease,
     Installed,
     Level,
+    LicenseAnswer,
     LocalTree,
     Release,
     SnapshotInfo,
@@ -45,6 +46,10 @@ class Advisories(Protocol):
 
     def lookup(self, names: Iterable[NormalizedName]) -> tuple[Advisory, ...]: ...
 
+    def exploited(self) -> frozenset[str]: ...
+
+    def popular(self) -> Mapping[NormalizedName, int]: ...
+
 
 class Judge:
     """Remembers every distribution it was asked about, and says whether the installer may go on."""
@@ -55,6 +60,8 @@ class Judge:
         """Seconds spent on judging so far."""
         self._snapshot = advisories
         self._clock = clock
+        self._exploited: frozenset[str] | None = None
+        self._popular: Mapping[NormalizedName, int] | None = None
         self._known: dict[NormalizedName, tuple[Advisory, ...]] = {}
         self._distributions: dict[Key, Distribution] = {}
         self._built: set[Key] = set()
@@ -172,6 +179,9 @@ class Judge:
             advisories=self._advisories_on(distributions),
             snapshot=self._snapshot.info,
             now=self._clock(),
+            exploited=self._known_exploited(),
+            popular=self._known_popular(distributions),
+            licenses=self._answers_on_licenses(distributions),
         )
         return rule(evidence, run_checks(evidence, self.policy), self.policy)
 
@@ -197,6 +207,27 @@ class Judge:
                 found.setdefault(advisory.project, []).append(advisory)
             self._known.update((name, tuple(advisories)) for name, advisories in found.items())
         return tuple(advisory for name in sorted(names) for advisory in self._known[name])
+
+    def _known_exploited(self) -> frozenset[str]:
+        if self._exploited is None:
+            self._exploited = self._snapshot.exploited()
+        return self._exploited
+
+    def _known_popular(self, distributions: Iterable[Distribution]) -> Mapping[NormalizedName, int]:
+        """Return the popular projects, where something newly asked for could have nearly the name of one."""
+        if self.policy.packages.similar_name is Level.ALLOW or not any(each.requested for each in distributions):
+            return {}
+        if self._popular is None:
+            self._popular = self._snapshot.popular()
+        return self._popular
+
+    def _answers_on_licenses(self, distributions: Iterable[Distribution]) -> Mapping[str, LicenseAnswer]:
+        if not self.policy.licenses.deny and self.policy.licenses.unknown is Level.ALLOW:
+            return {}
+        from .licensing import answer_licenses
+
+        expressions = {each.contents.license for each in distributions if each.contents and each.contents.license}
+        return answer_licenses(expressions, self.policy.licenses.deny)
 
 
 def stops(verdict: Verdict, policy: Policy) -> bool:

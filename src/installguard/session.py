@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING
 from .errors import ExitCode, GuardError, UnjudgedError
 
 if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
     from .feeds.store import Snapshot
     from .frontends.launch import Launch
     from .frontends.pip import PipOutcome
-    from .judge import Judge
-    from .model import Distribution, Run, Target, Verdict
-    from .policy import Policy
+    from .judge import Advisories, Judge
+    from .model import Advisory, Distribution, Run, SnapshotInfo, Target, Verdict
+    from .policy import Policy, SourcePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def install(request: Request, launch: Launch) -> Conclusion:
     """Answer the pip that was launched as typed, and let it go on only with what was judged."""
     from .frontends.pip import RunningPip
 
-    with RunningPip(launch) as pip, open_judge(request) as judge:
+    with RunningPip(launch) as pip, open_judge(request, refreshing=True) as judge:
         pip.answer_with(judge)
         return conclude(request, judge, launch.python, pip.wait())
 
@@ -178,13 +181,13 @@ def judge_releases(request: Request, distributions: Sequence[Distribution], targ
 
 
 @contextmanager
-def open_judge(request: Request) -> Iterator[Judge]:
-    """Open policy and snapshot; raises `PolicyError` where the policy is invalid."""
+def open_judge(request: Request, *, refreshing: bool = False) -> Iterator[Judge]:
+    """Open policy and snapshot, the latter refreshed alongside; raises `PolicyError` where the policy is invalid."""
     from .judge import Judge
 
     started = time.perf_counter()
     policy = read_policy(request)
-    with open_advisories(request, policy) as snapshot:
+    with open_refreshed(request, policy) if refreshing else open_advisories(request, policy) as snapshot:
         judge = Judge(policy, snapshot, request.surroundings.clock)
         judge.seconds = time.perf_counter() - started
         yield judge
@@ -200,6 +203,10 @@ def read_policy(request: Request) -> Policy:
         here.cwd, explicit=request.policy, user_config_dir=here.user_config(), site_config_dir=here.site_config()
     )
     policy = load_policy(files, today=here.clock().astimezone(timezone.utc).date())
+    if policy.licenses.deny:
+        from .licensing import answer_licenses
+
+        answer_licenses((), policy.licenses.deny)  # which says what is wrong with the list, if anything is
     return tighten_fail_on(policy, Level[request.fail_on.upper()]) if request.fail_on else policy
 
 
@@ -211,6 +218,79 @@ def open_advisories(request: Request, policy: Policy) -> Iterator[Snapshot]:
     here = request.surroundings
     with open_snapshot(here.cache(), policy.feed.sources, now=here.clock()) as snapshot:
         yield snapshot
+
+
+@contextmanager
+def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
+    """Open the snapshot when it is first looked at, which gives an old one `feed.wait` to be brought up to date."""
+    from .feeds.refresh import refresh
+
+    here = request.surroundings
+    sources = () if request.offline else fetched_before(here.cache(), policy)
+    wait = policy.feed.wait.total_seconds()
+    began = time.monotonic()
+    refreshing = threading.Thread(
+        target=refresh,
+        args=(here.cache(), sources),
+        kwargs={
+            "now": here.clock(),
+            "older_than": policy.feed.refresh,
+            "deadline_seconds": wait,
+            "keys": policy.feed.keys,
+        },
+        name="feed-refresh",
+        daemon=True,
+    )
+    if sources:
+        refreshing.start()
+
+    def open_then() -> Snapshot:
+        if refreshing.ident is not None:
+            refreshing.join(max(0.0, began + wait - time.monotonic()))
+        return stack.enter_context(open_advisories(request, policy))
+
+    with ExitStack() as stack:
+        yield LateSnapshot(open_then)
+
+
+def fetched_before(directory: Path, policy: Policy) -> tuple[SourcePolicy, ...]:
+    """Return the sources that an install may refresh: a first export takes longer than an install may be held."""
+    from .feeds.sources import chosen_sources
+    from .feeds.store import status
+
+    held = {source.name for source in status(directory, policy.feed.sources).sources if source.taken_at is not None}
+    return tuple(source for source in chosen_sources(policy.feed.sources) if source.name in held)
+
+
+class LateSnapshot:
+    """A snapshot that is opened when it is first looked at."""
+
+    def __init__(self, open_then: Callable[[], Snapshot]) -> None:
+        self._open_then = open_then
+        self._opened: Snapshot | None = None
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        if self._opened is None:
+            self._opened = self._open_then()
+        return self._opened
+
+    @property
+    def info(self) -> SnapshotInfo:
+        """What it holds."""
+        return self._snapshot.info
+
+    def lookup(self, names: Iterable[NormalizedName]) -> tuple[Advisory, ...]:
+        """Return all advisories in force for the projects *names*; raises `FeedError` where it cannot be read."""
+        return self._snapshot.lookup(names)
+
+    def exploited(self) -> frozenset[str]:
+        """Return the CVE ids that are known to be exploited."""
+        return self._snapshot.exploited()
+
+    def popular(self) -> Mapping[NormalizedName, int]:
+        """Return the popular projects and their rank."""
+        return self._snapshot.popular()
 
 
 def describe_run(request: Request, judge: Judge) -> Run:
