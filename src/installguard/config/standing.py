@@ -30,10 +30,13 @@ def codes_of(waiver: Waiver) -> tuple[Code, ...]:
 
 
 def barred_by(layer: Layer, code: Code) -> frozenset[str]:
-    """Return the keys by which a file rules *code* and lets no other waive that."""
+    """Return the keys by which a file rules *code* and lets no other waive that.
+
+    A key whose value is zero ("allow", "none", an empty list, an age of "0") lets everything pass and rules nothing.
+    """
     if code in layer.said["waivable"].value:
         return frozenset()
-    return layer.written.intersection(RULED_BY.get(code, ()))
+    return frozenset(key for key in RULED_BY.get(code, ()) if key in layer.written and layer.said[key].value)
 
 
 def strangers(layer: Layer, layers: Iterable[Layer]) -> tuple[Layer, ...]:
