@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from installguard.checks import run_checks
 from installguard.model import (
     Artifact,
+    Code,
     DirectUrl,
     Distribution,
     Finding,
@@ -21,7 +23,7 @@ from installguard.model import (
 )
 from installguard.policy import IndexPin, PackagesPolicy, Policy, ReleasePolicy, rule
 
-from .sample_values import INDEX, NOW, advisory, artifact, distribution, evidence, match
+from .sample_values import INDEX, NOW, advisory, artifact, distribution, evidence, malware, match
 
 DAY = timedelta(days=1)
 
@@ -216,6 +218,49 @@ def test_the_first_entry_that_matches_holds() -> None:
 def test_a_checkout_without_a_name_falls_under_no_entry() -> None:
     subject = Distribution(name=None, release=None, origin=VcsCheckout(url="git+https://example.org/x"))
     assert "wrong-index" not in codes(subject, pinning(("*", PRIVATE)))
+
+
+PUBLIC = "https://public.example.org/simple"
+
+
+@pytest.mark.parametrize(
+    ("pins", "index", "expected"),
+    [
+        ([("acme-*", PRIVATE)], PRIVATE + "/acme-web/", Level.WARN),
+        ([("acme-web", PRIVATE)], PRIVATE, Level.WARN),
+        ([("*", PRIVATE)], PRIVATE, Level.DENY),
+        ([("other", PRIVATE), ("*", INDEX)], INDEX, Level.DENY),
+        ([("acme-*", PRIVATE)], INDEX, Level.DENY),
+        ([("acme-*", PUBLIC)], PUBLIC, Level.DENY),
+        ([("acme-*", PUBLIC.replace("public", "Public") + "/")], PUBLIC + "/acme-web/", Level.DENY),
+        ([], PRIVATE, Level.DENY),
+    ],
+    ids=["by a glob", "by name", "a mirror of all", "another name", "from elsewhere", "pinned to the public index",
+         "written otherwise", "not pinned"],
+)  # fmt: skip
+def test_a_private_release_that_shares_its_name_with_malware_is_warned_of(
+    pins: list[tuple[str, str]], index: str, expected: Level
+) -> None:
+    subject = distribution("acme-web", "1.0", origin=artifact("acme-web", "1.0", index=index))
+    policy, known = pinning(*pins), [malware("acme-web", "1.0", fixed=["1.1"])]
+    given = replace(evidence(subject, advisories=known), public_indexes=(PUBLIC,))
+    rulings = rule(given, run_checks(given, policy), policy).rulings
+    (malicious,) = (each for each in rulings if each.finding.code is Code.MALICIOUS)
+    assert malicious.level is expected
+    assert malicious.finding.fix == (None if expected is Level.WARN else "acme-web==1.1")
+
+
+def test_where_no_public_index_is_known_none_counts_as_private() -> None:
+    subject = distribution("acme-web", "1.0", origin=artifact("acme-web", "1.0", index=PRIVATE))
+    policy, given = pinning(("acme-*", PRIVATE)), evidence(subject, advisories=[malware("acme-web", "1.0")])
+    assert rule(given, run_checks(given, policy), policy).level is Level.DENY
+
+
+def test_what_is_installed_already_came_from_nobody_knows_where() -> None:
+    subject = distribution("acme-web", "1.0", role="installed", origin=Installed(location="/env"))
+    policy, known = pinning(("acme-*", PRIVATE)), [malware("acme-web", "1.0")]
+    given = replace(evidence(subject, advisories=known), public_indexes=(PUBLIC,))
+    assert rule(given, run_checks(given, policy), policy).level is Level.DENY
 
 
 @pytest.mark.parametrize(

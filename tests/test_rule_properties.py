@@ -13,6 +13,7 @@ from installguard.model import Code, Finding, Installed, Level, LocalTree, Sever
 from installguard.policy import (
     BuildsPolicy,
     FeedPolicy,
+    LicensesPolicy,
     MaliciousPolicy,
     PackagesPolicy,
     Policy,
@@ -29,6 +30,8 @@ SUBJECTS = (
     distribution("a", "1.0"),
     distribution("a", "1.0", origin=LocalTree(path="/src")),
     distribution("a", None),
+    distribution("a", "1.0", status="archived"),
+    distribution("a", "1.0", status="quarantined", hashed=True),
     distribution("b", "2.0+x"),
     distribution("b", "2-odd", role="installed", origin=Installed(location="/env")),
 )
@@ -38,6 +41,7 @@ ADVISORIES = (
     advisory("a", id="GHSA-1", aliases=["CVE-1"], introduced="0", fixed=["1.5"], severity=Severity.HIGH),
     advisory("b", id="GHSA-2", introduced="0", severity=Severity.LOW),
     advisory("b", id="GHSA-3", introduced="0", fixed=["9"]),
+    replace(advisory("b", id="GHSA-4", introduced="0", fixed=["9"]), exploited=True),
 )
 EVIDENCE = evidence(*SUBJECTS)
 OF_WAIVERS = (Code.WAIVER_EXPIRED, Code.WAIVER_UNUSED)
@@ -54,6 +58,7 @@ findings = st.builds(
     detail=st.sampled_from(["was found", "is odd"]),
     advisory=st.sampled_from(ADVISORIES),
     fix=st.sampled_from([None, "a==1.5"]),
+    unknown=st.booleans(),
 )
 waivers = st.builds(
     waiver,
@@ -68,10 +73,18 @@ policies = st.builds(
     feed=st.builds(FeedPolicy, stale=levels, missing=levels),
     malicious=st.builds(MaliciousPolicy, level=levels, other_versions=levels),
     vulnerabilities=st.builds(
-        VulnerabilityPolicy, deny=severities, warn=severities, unknown_severity=st.sampled_from(Severity), no_fix=levels
+        VulnerabilityPolicy,
+        deny=severities,
+        warn=severities,
+        unknown_severity=st.sampled_from(Severity),
+        no_fix=levels,
+        exploited=levels,
     ),
-    release=st.builds(ReleasePolicy, yanked=levels),
-    packages=st.builds(PackagesPolicy, direct=levels),
+    release=st.builds(
+        ReleasePolicy, yanked=levels, min_age_unknown=levels, quarantined=levels, archived=levels, deprecated=levels
+    ),
+    packages=st.builds(PackagesPolicy, direct=levels, ambiguous_index=levels, similar_name=levels),
+    licenses=st.builds(LicensesPolicy, unknown=levels),
     builds=st.builds(BuildsPolicy, level=levels, startup_code=levels),
     waivers=st.lists(waivers, max_size=3).map(tuple),
 )
@@ -109,9 +122,22 @@ def tighten(policy: Policy, other: Policy) -> Policy:
             warn=tighter_threshold(ours.warn, theirs.warn),
             unknown_severity=max(ours.unknown_severity, theirs.unknown_severity),
             no_fix=max(ours.no_fix, theirs.no_fix),
+            exploited=max(ours.exploited, theirs.exploited),
         ),
-        release=ReleasePolicy(yanked=max(policy.release.yanked, other.release.yanked)),
-        packages=replace(policy.packages, direct=max(policy.packages.direct, other.packages.direct)),
+        release=ReleasePolicy(
+            yanked=max(policy.release.yanked, other.release.yanked),
+            min_age_unknown=max(policy.release.min_age_unknown, other.release.min_age_unknown),
+            quarantined=max(policy.release.quarantined, other.release.quarantined),
+            archived=max(policy.release.archived, other.release.archived),
+            deprecated=max(policy.release.deprecated, other.release.deprecated),
+        ),
+        packages=replace(
+            policy.packages,
+            direct=max(policy.packages.direct, other.packages.direct),
+            ambiguous_index=max(policy.packages.ambiguous_index, other.packages.ambiguous_index),
+            similar_name=max(policy.packages.similar_name, other.packages.similar_name),
+        ),
+        licenses=LicensesPolicy(unknown=max(policy.licenses.unknown, other.licenses.unknown)),
         builds=BuildsPolicy(
             level=max(policy.builds.level, other.builds.level),
             startup_code=max(policy.builds.startup_code, other.builds.startup_code),

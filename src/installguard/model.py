@@ -349,6 +349,8 @@ class Evidence:
     """Upper-case CVE ids that are known to be exploited."""
     popular: Mapping[NormalizedName, int] = field(default_factory=dict)
     """Popular projects and their rank, 1 being the most downloaded; empty where nothing newly asked for is judged."""
+    public_indexes: tuple[str, ...] = ()
+    """The indexes that the feeds speak of: the installer's own default, as it names it; empty where not asked."""
     licenses: Mapping[str, LicenseAnswer] = field(default_factory=dict)
     """By the expression, as `WheelContents.license` has it; empty where the policy denies none."""
 
@@ -402,6 +404,8 @@ class Finding:
     """The nearest requirement that would pass (`litellm==1.82.6`), where one is known."""
     unknown: bool = False
     """Whether it says that something cannot be told, where its code stands for both (`license`)."""
+    namesake: bool = False
+    """Whether it is about a private release that only shares its name with what a feed, of public ones, speaks of."""
 
 
 Check: TypeAlias = Callable[[Evidence, "Policy"], Iterable[Finding]]

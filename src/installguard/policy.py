@@ -232,7 +232,7 @@ def _ruling(finding: Finding, policy: Policy, today: date) -> Ruling:
 
 
 def _level(finding: Finding, policy: Policy) -> Level:
-    private = finding.subject is not None and finding.subject.private
+    private = finding.namesake or (finding.subject is not None and finding.subject.private)
     match finding.code:
         case Code.MALICIOUS:
             return min(policy.malicious.level, Level.WARN) if private else policy.malicious.level

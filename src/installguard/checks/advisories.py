@@ -12,6 +12,7 @@ from ..osv import Affected, Indeterminate, Unaffected, affects
 from ..policy import Policy
 from .exploited import exploited, marked
 from .fixes import nearest_fix
+from .indexes import privately_pinned
 from .subjects import subjects
 
 UNTOLD = LegacyVersion(raw="")
@@ -25,7 +26,8 @@ def check_advisories(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     for subject in subjects(evidence):
         name = subject.release.name if subject.release is not None else subject.name
         if name is not None and (advisories := known.get(name)):
-            for finding in _of_project(subject, advisories, policy):
+            private = subject.private or privately_pinned(subject, evidence, policy)
+            for finding in _of_project(subject, advisories, policy, private=private):
                 yield _told(finding, listed)
 
 
@@ -37,8 +39,10 @@ def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequen
     return grouped
 
 
-def _of_project(subject: Distribution, advisories: Sequence[Advisory], policy: Policy) -> Iterator[Finding]:
-    found = [finding for advisory in advisories for finding in _of_advisory(subject, advisory)]
+def _of_project(
+    subject: Distribution, advisories: Sequence[Advisory], policy: Policy, *, private: bool
+) -> Iterator[Finding]:
+    found = [finding for advisory in advisories for finding in _of_advisory(subject, advisory, private=private)]
     hits = [finding.advisory for finding in found if finding.advisory and finding.code in _HITS]
     fix = _fix(subject, hits, advisories, policy) if hits else None
     for finding in found:
@@ -56,24 +60,24 @@ def _told(finding: Finding, listed: frozenset[str]) -> Finding:
 _HITS = frozenset({Code.MALICIOUS, Code.VULNERABLE})
 
 
-def _of_advisory(subject: Distribution, advisory: Advisory) -> Iterator[Finding]:
+def _of_advisory(subject: Distribution, advisory: Advisory, *, private: bool) -> Iterator[Finding]:
     if subject.release is None and advisory.kind == "vulnerability":
         return  # `unknown-release` says that vulnerabilities could not be looked for
     match affects(advisory, subject.release or Release(name=advisory.project, version=UNTOLD)):
         case Affected():
-            yield _hit(subject, advisory)
+            yield _hit(subject, advisory, private=private)
         case Indeterminate(reason=reason):
             if subject.release is not None:
                 yield _unsure(subject, advisory, reason)
-            yield from _near_miss(subject, advisory)
+            yield from _near_miss(subject, advisory, private=private)
         case Unaffected():
-            yield from _near_miss(subject, advisory)
+            yield from _near_miss(subject, advisory, private=private)
 
 
-def _hit(subject: Distribution, advisory: Advisory) -> Finding:
+def _hit(subject: Distribution, advisory: Advisory, *, private: bool) -> Finding:
     if advisory.kind == "malicious":
-        detail = "has the same name and version as known malware" if subject.private else "is known malware"
-        return Finding(code=Code.MALICIOUS, subject=subject, detail=detail, advisory=advisory)
+        detail = "has the same name and version as known malware" if private else "is known malware"
+        return Finding(code=Code.MALICIOUS, subject=subject, detail=detail, advisory=advisory, namesake=private)
     about = f": {advisory.summary}" if advisory.summary else ""
     return Finding(
         code=Code.VULNERABLE, subject=subject, detail=f"is affected by {advisory.id}{about}", advisory=advisory
@@ -85,16 +89,16 @@ def _unsure(subject: Distribution, advisory: Advisory, reason: str) -> Finding:
     return Finding(code=Code.INDETERMINATE, subject=subject, detail=detail, advisory=advisory)
 
 
-def _near_miss(subject: Distribution, advisory: Advisory) -> Iterator[Finding]:
+def _near_miss(subject: Distribution, advisory: Advisory, *, private: bool) -> Iterator[Finding]:
     if advisory.kind != "malicious" or advisory.withdrawn is not None:
         return
-    if subject.private:
+    if private:
         detail = "has the same name as a project with malicious releases"
     elif subject.release is None:
         detail = "is of a project with malicious releases, and its version cannot be told"
     else:
         detail = "is of a project with malicious releases, though not listed as one of them"
-    yield Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory)
+    yield Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory, namesake=private)
 
 
 def _fix(subject: Distribution, hits: Sequence[Advisory], known: Sequence[Advisory], policy: Policy) -> Release | None:
@@ -108,6 +112,6 @@ def _fixed_by(fix: Release, finding: Finding) -> bool:
     """Return whether *fix* does away with *finding*; nothing public replaces a private release of the same name."""
     if finding.advisory is None or finding.subject is None or finding.code not in _HITS:
         return False
-    if finding.subject.private and finding.code is Code.MALICIOUS:
+    if finding.namesake and finding.code is Code.MALICIOUS:
         return False
     return isinstance(affects(finding.advisory, fix), Unaffected)

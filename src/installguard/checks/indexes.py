@@ -31,6 +31,18 @@ def pin_of(subject: Distribution, policy: Policy) -> IndexPin | None:
     return next((pin for pin in policy.packages.index if admits(pin.match, subject, untold=named)), None)
 
 
+def privately_pinned(subject: Distribution, evidence: Evidence, policy: Policy) -> bool:
+    """Return whether `packages.index` ties the name to a private index, and *subject* comes from no other place.
+
+    An entry for every name (`*`) says nothing about any: its index serves the public projects too. Where it is not
+    known which indexes are public, none counts as private.
+    """
+    pin = pin_of(subject, policy) if evidence.public_indexes and isinstance(subject.origin, Artifact) else None
+    if pin is None or not pin.match.pattern.strip("*") or _elsewhere(subject, pin) is not None:
+        return False
+    return _place(pin.url)[1] not in {_place(url)[1] for url in evidence.public_indexes}
+
+
 def _elsewhere(subject: Distribution, pin: IndexPin) -> str | None:
     """Return where *subject* comes from, `None` where that is the index of *pin* or no index is concerned."""
     match subject.origin:

@@ -29,8 +29,9 @@ CODES: Mapping[Code, CodeText] = {
         meaning="A feed lists this very release as malware.",
         evidence="The malware record: its id and aliases, when it was published, and which feed holds it.",
         level=(
-            "malicious.level (deny; 'allow' is refused). For a local tree or a VCS checkout, of which public "
-            "feeds know little, at most warn: it has the same name and version as malware."
+            "malicious.level (deny; 'allow' is refused). For a local tree, a VCS checkout, or a name that "
+            "packages.index ties to a private index, of which public feeds know little, at most warn: it has the "
+            "same name and version as malware."
         ),
         lift=(
             "Take another release: the nearest that passes is named where the data tells one. A waiver must "
