@@ -81,11 +81,11 @@ def slips(name: str) -> Iterator[str]:
 
 
 def _looking_alike(name: str, popular: Mapping[NormalizedName, int]) -> Iterator[str]:
-    """Yield the popular names that look the same: 0 as o, 1 and i as l, rn as m, vv as w, and separators as nothing."""
+    """Yield the most popular names that look the same: 0 as o, 1 and i as l, rn as m, vv as w, separators as nothing."""
     look = _look(name)
     begin = tuple(first for first in (*_LETTERS, "rn", "vv") if look.startswith(_look(first) or "-"))
-    for other in popular:
-        if other.startswith(begin) and _look(other) == look:
+    for other, rank in popular.items():
+        if rank <= LONGER and other.startswith(begin) and _look(other) == look:
             yield other
 
 
