@@ -81,7 +81,7 @@ def slips(name: str) -> Iterator[str]:
 
 
 def _looking_alike(name: str, popular: Mapping[NormalizedName, int]) -> Iterator[str]:
-    """Yield the most popular names that look the same: 0 as o, 1 and i as l, rn as m, vv as w, separators as nothing."""
+    """Yield the popular names that look the same: 0 as o, 1 and i as l, rn as m, vv as w, separators as nothing."""
     look = _look(name)
     begin = tuple(first for first in (*_LETTERS, "rn", "vv") if look.startswith(_look(first) or "-"))
     for other, rank in popular.items():
