@@ -32,7 +32,10 @@ def export() -> Iterator[Export]:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
+def cache(tmp_path: Path, export: Export) -> Path:
+    """A snapshot fetched once."""
+    update(tmp_path / "cache", sources(export), now=NOW, bounds=BOUNDS)
+    export.asked()
     return tmp_path / "cache"
 
 
@@ -58,14 +61,17 @@ def slow(handler: BaseHTTPRequestHandler) -> None:
     handler.end_headers()
 
 
-def test_what_was_never_fetched_or_is_old_is_refreshed(cache: Path, export: Export) -> None:
-    assert go(cache, export, after=timedelta(0)).outcome == "done"
-    assert go(cache, export, after=timedelta(0)).outcome == "fresh"
+def test_what_is_old_is_refreshed(cache: Path, export: Export) -> None:
     assert go(cache, export, after=timedelta(hours=1, minutes=59)).outcome == "fresh"
-    export.asked()
+    assert export.requests == []
     assert go(cache, export).outcome == "done"
     assert export.asked() == ["modified_id.csv"]
     assert status(cache, sources(export)).taken_at == NOW + 3 * HOURS
+
+
+def test_what_was_never_fetched_is_left_to_an_update(tmp_path: Path, export: Export) -> None:
+    assert go(tmp_path / "empty", export).outcome == "fresh"
+    assert not (tmp_path / "empty").exists()
 
 
 def test_what_lies_in_the_future_is_refreshed(cache: Path, export: Export) -> None:
@@ -81,19 +87,19 @@ def test_zero_never_refreshes(cache: Path, export: Export) -> None:
 def test_a_refresh_holds_nobody_longer_than_its_deadline_and_goes_on_in_the_background(
     cache: Path, export: Export
 ) -> None:
+    export.put(record("PYSEC-2026-2", versions=["1.0"], modified="2026-11-02T00:00:00Z"))
     export.faults["/PyPI/modified_id.csv"] = slow
     start = time.monotonic()
     assert go(cache, export, seconds=0.1).outcome == "late"
-    assert time.monotonic() - start < 0.5
-    while status(cache, sources(export)).records != 1 and time.monotonic() - start < 10:
+    assert time.monotonic() - start < 0.7
+    while status(cache, sources(export)).records != 2 and time.monotonic() - start < 10:
         time.sleep(0.05)
-    assert status(cache, sources(export)).missing == ()
+    assert status(cache, sources(export)).records == 2
 
 
 def test_trouble_is_an_outcome_and_not_raised_and_not_met_again_by_the_next_install(
     cache: Path, export: Export
 ) -> None:
-    update(cache, sources(export), now=NOW, bounds=BOUNDS)
     export.faults["/PyPI/modified_id.csv"] = lambda handler: handler.connection.close()
     before = status(cache, sources(export))
     assert go(cache, export).outcome == "failed"
@@ -105,13 +111,18 @@ def test_trouble_is_an_outcome_and_not_raised_and_not_met_again_by_the_next_inst
     assert go(cache, export, after=timedelta(hours=3, minutes=15)).outcome == "done"
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, export: Export) -> None:
-    (tmp_path / "cache").write_text("a file")
-    assert go(tmp_path / "cache", export).outcome == "failed"
+def test_a_refresh_that_was_cut_off_is_not_begun_again_by_the_next_install(cache: Path, export: Export) -> None:
+    export.faults["/PyPI/modified_id.csv"] = slow
+    assert go(cache, export, seconds=0.3).outcome == "late"
+    assert go(cache, export, after=timedelta(hours=3, minutes=1)).outcome == "fresh"
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(cache: Path, export: Export) -> None:
+    (cache / "refreshing").mkdir()
+    assert go(cache, export).outcome == "failed"
 
 
 def test_a_second_guard_leaves_the_refresh_to_the_first(cache: Path, export: Export) -> None:
-    cache.mkdir()
     with (cache / "refreshing").open("ab") as lock:
         assert try_lock(lock)
         assert go(cache, export).outcome == "busy"
@@ -120,7 +131,6 @@ def test_a_second_guard_leaves_the_refresh_to_the_first(cache: Path, export: Exp
 
 
 def test_a_guard_that_writes_at_the_moment_is_no_trouble_of_the_source(cache: Path, export: Export) -> None:
-    update(cache, sources(export), now=NOW, bounds=BOUNDS)
     with (cache / "lock").open("ab") as lock:
         assert try_lock(lock)
         assert go(cache, export).outcome == "busy"
@@ -130,7 +140,8 @@ def test_a_guard_that_writes_at_the_moment_is_no_trouble_of_the_source(cache: Pa
 def test_lists_are_asked_for_once_a_day(cache: Path, export: Export) -> None:
     export.files["/PyPI/kev.json"] = b'{"vulnerabilities": [{"cveID": "CVE-2021-44228"}]}'
     kev = (SourcePolicy(name="kev", url=f"{export.url}/kev.json", kind="exploited"),)
-    for hours, outcome in ((0, "done"), (23, "fresh"), (25, "done")):
+    update(cache, kev, now=NOW, bounds=BOUNDS)
+    for hours, outcome in ((23, "fresh"), (25, "done")):
         done = refresh(cache, kev, now=NOW + hours * HOURS, older_than=2 * HOURS, deadline_seconds=5, bounds=BOUNDS)
         assert done.outcome == outcome
     assert [conditional for _, conditional, _ in export.requests] == [False, True]

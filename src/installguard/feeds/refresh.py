@@ -13,7 +13,7 @@ from ..policy import SourcePolicy
 from .locking import BusyError, try_lock
 from .sources import Bounds, chosen_sources
 from .state import State, StateError, read_state
-from .update import Failed, UpdateResult, update
+from .update import Failed, UpdateResult, note_attempt, update
 
 Outcome: TypeAlias = Literal["fresh", "done", "failed", "busy", "late"]
 """Nothing was old enough; all is up to date now; something could not be fetched; another guard is at it; time is up."""
@@ -21,7 +21,7 @@ Outcome: TypeAlias = Literal["fresh", "done", "failed", "busy", "late"]
 _LIST_INTERVAL: Final = timedelta(days=1)
 """How old a list is at least before it is asked for again: they change slowly."""
 _RETRY: Final = timedelta(minutes=10)
-"""How long a source that could not be reached is left alone, so that not every install waits for it."""
+"""How long a source that was tried in vain is left alone, so that not every install waits for it, or fetches a part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +61,13 @@ def refresh(
 def due_sources(
     directory: Path, sources: Sequence[SourcePolicy], *, now: datetime, older_than: timedelta
 ) -> tuple[SourcePolicy, ...]:
-    """The sources that a refresh would ask: old, or from the future, and not tried in vain a moment ago."""
+    """The sources that a refresh would ask: fetched once, old by now or from the future, not tried a moment ago."""
     if older_than <= timedelta(0):
         return ()
     try:
         state = read_state(directory)
     except StateError:
-        state = State()  # it is fetched anew
+        state = State()  # 'guard feed update' rebuilds it
     return tuple(source for source in chosen_sources(tuple(sources)) if _is_due(state, source, now, older_than))
 
 
@@ -78,7 +78,7 @@ def _is_due(state: State, source: SourcePolicy, now: datetime, older_than: timed
     if held.tried_at is not None and timedelta(0) <= now - held.tried_at < _RETRY:
         return False
     interval = older_than if source.kind == "osv" else max(older_than, _LIST_INTERVAL)
-    return held.taken_at is None or not timedelta(0) <= now - held.taken_at < interval
+    return not timedelta(0) <= now - held.taken_at < interval
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +102,7 @@ class _Work:
                     self.outcome = "busy"
                     return
                 for source in self.sources:
+                    note_attempt(self.directory, source, now=self.now, bounds=self.bounds)
                     self.results += update(self.directory, [source], now=self.now, keys=self.keys, bounds=self.bounds)
                 self.outcome = self._reached()
         except Exception:  # noqa: BLE001  what is there is judged by, and its age is told; an install is not stopped

@@ -391,6 +391,19 @@ def _note_failure(task: _Task, error: GuardError) -> None:
         note_source(task.directory, task.source.name, change, replace(task.bounds, lock=min(1.0, task.bounds.lock)))
 
 
+def note_attempt(directory: Path, source: SourcePolicy, *, now: datetime, bounds: Bounds) -> None:
+    """Write down that the source is being tried, so that one who is killed while doing so is not followed at once."""
+    loading = Loading(directory=directory, now=now, bounds=bounds)
+    limits = Limits(bounds=bounds, clock=time.monotonic)
+    nothing = _Task(source=source, loading=loading, limits=limits, keys=(), progress=None).fresh(None, None)
+
+    def change(known: SourceState | None) -> SourceState:
+        return replace(known or nothing, tried_at=now)
+
+    with suppress(GuardError):
+        note_source(directory, source.name, change, replace(bounds, lock=min(0.1, bounds.lock)))
+
+
 @contextmanager
 def _download(directory: Path) -> Iterator[IO[bytes]]:
     """A file beside the snapshot that has no name, so that nothing of it is left whatever happens to us."""
