@@ -60,6 +60,7 @@ class Judge:
         """Seconds spent on judging so far."""
         self._snapshot = advisories
         self._clock = clock
+        self._public_indexes: tuple[str, ...] = ()
         self._exploited: frozenset[str] | None = None
         self._popular: Mapping[NormalizedName, int] | None = None
         self._known: dict[NormalizedName, tuple[Advisory, ...]] = {}
@@ -80,8 +81,12 @@ class Judge:
         self.seconds += time.perf_counter() - started
         return go
 
-    def rules(self) -> Mapping[str, object]:
-        """Return what the installer should look out for: from when on a file is young, and whether licences matter."""
+    def rules(self, public_indexes: Sequence[str]) -> Mapping[str, object]:
+        """Return what the installer should look out for: from when on a file is young, and whether licences matter.
+
+        *public_indexes* are those that the installer takes where none is configured.
+        """
+        self._public_indexes = tuple(public_indexes)
         age = self.policy.release.min_age
         licenses = self.policy.licenses
         return {
@@ -180,6 +185,7 @@ class Judge:
             snapshot=self._snapshot.info,
             now=self._clock(),
             exploited=self._known_exploited(),
+            public_indexes=self._public_indexes,
             popular=self._known_popular(distributions),
             licenses=self._answers_on_licenses(distributions),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 
-from ..model import Advisory, Artifact, Code, Distribution, Evidence, Finding
+from ..model import Advisory, Artifact, Code, Distribution, Evidence, Finding, Level
 from ..osv import Unaffected, affects
 from ..policy import Policy
 from .packages import admits
@@ -39,6 +39,8 @@ def _moment(time: datetime) -> str:
 
 
 def _excused(subject: Distribution, found: Finding, evidence: Evidence, policy: Policy) -> bool:
+    if found.code is Code.AGE_UNKNOWN and policy.release.min_age_unknown is Level.ALLOW:
+        return True  # else a large installation from an index without times would carry a finding each for nothing
     if any(admits(match, subject, untold=False) for match in policy.release.min_age_exclude):
         return True
     return found.code is Code.TOO_YOUNG and fixes_something(subject, evidence.advisories)

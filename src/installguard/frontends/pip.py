@@ -40,7 +40,7 @@ class Judge(Protocol):
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool: ...
 
-    def rules(self) -> Mapping[str, object]:
+    def rules(self, public_indexes: Sequence[str]) -> Mapping[str, object]:
         """Return what the hook should look out for: `young_after` (seconds since the epoch or `None`), `licenses`."""
         ...
 
@@ -179,7 +179,7 @@ class RunningPip:
                 self._unseen = True
                 return {"go": False}
             case "rules":
-                return {"go": True, "rules": judge.rules()}
+                return {"go": True, "rules": judge.rules(message["public"])}
             case "age":
                 young = [parse_item(item) for item in message["items"]]
                 return {"go": True, "allow": list(judge.allow_young(young, message["older"]))}

@@ -51,6 +51,7 @@ def _parse(item: Item) -> Distribution:
         builds=bool(item.get("builds", False)),
         pinned=bool(item.get("pinned", False)),
         hashed=bool(item.get("hashed", False)),
+        upgrades=bool(item.get("upgrades", False)),
         status=_status(item)[0],
         status_reason=_status(item)[1],
         indexes=tuple(item.get("indexes") or ()),

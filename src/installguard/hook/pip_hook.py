@@ -577,7 +577,7 @@ class Asker:
     def learn_rules(self) -> Item:
         """Return what guard wants to know beyond names and files; asked once, as late as possible."""
         if self.rules is None:
-            self.rules = dict(self.ask("rules", []).get("rules") or {})
+            self.rules = dict(self.ask("rules", [], public=default_indexes()).get("rules") or {})
         return self.rules
 
     def tell_versions(self, projects: List[str]) -> None:
@@ -615,6 +615,7 @@ class Asker:
     def add_index_facts(self, item: Item, resolver: Any) -> None:
         """Add to *item* what the indexes say of its project: a status, and which of several indexes have it."""
         project = canonical(item["name"] or "")
+        item["upgrades"] = item["kind"] != "installed" and replaces(resolver, project)
         if project in self.statuses:
             item["status"] = list(self.statuses[project])
         finder = self.finder or getattr(resolver, "finder", None)
@@ -634,6 +635,22 @@ def indexes_with(finder: Any, project: str) -> List[str]:
     pages = {getattr(each.link.comes_from, "url", each.link.comes_from) for each in finder.find_all_candidates(project)}
     urls = [url.rstrip("/") + "/" for url in finder.index_urls]
     return sorted({redact(url) for url in urls if any(str(page).startswith(url) for page in pages if page)})
+
+
+def default_indexes() -> List[str]:
+    """Return the index that pip itself takes where none is configured: the one that feeds speak of."""
+    try:
+        from pip._internal.models.index import PyPI
+
+        return [str(PyPI.simple_url)]
+    except (ImportError, AttributeError):
+        return []
+
+
+def replaces(resolver: Any, project: str) -> bool:
+    """Tell whether another release of a project is installed already, as far as the resolver looked."""
+    factory = getattr(resolver, "factory", None)
+    return project in (getattr(factory, "_installed_dists", None) or {})
 
 
 def offered(finder: Any, project: str) -> List[str]:
