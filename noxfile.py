@@ -100,4 +100,4 @@ def interpreter(version: str) -> str | None:
 
 def works(python: str) -> bool:
     """Tell whether an interpreter starts, and can make virtual environments."""
-    return subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0  # noqa: S603 - an interpreter that was just found
