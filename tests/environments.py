@@ -124,7 +124,7 @@ def make_template(directory: Path, python: str, pip: str) -> Path:
     done = subprocess.run([*install, *where, wanted], check=False, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no index offers {wanted} here: {done.stderr.strip()[-200:]}")
-    asked = [target.python, "-m", "pip", "install", "--no-index", "no-such-project"]
+    asked: list[str | Path] = [target.python, "-m", "pip", "install", "--no-index", "no-such-project"]
     if run(asked, {**target.environ(), "HOME": str(directory)}, directory).code != 1:
         pytest.skip(f"{wanted} itself does not work on Python {version_of(python)}")
     return directory
