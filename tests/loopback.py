@@ -29,6 +29,8 @@ class Index:
     """Whether PEP 658 metadata files are offered."""
     yanked: dict[str, str] = field(default_factory=dict)
     uploaded: dict[str, str] = field(default_factory=dict)
+    statuses: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """PEP 792 status and reason, by project."""
     requests: list[str] = field(default_factory=list)
     trickled: set[str] = field(default_factory=set)
     """Files that come byte by byte, as long as they are in here."""
@@ -49,14 +51,28 @@ class Index:
         if not paths:
             return None
         if self.json:
+            status, reason = self.statuses.get(project, ("active", ""))
             body = {
-                "meta": {"api-version": "1.1"},
+                "meta": {"api-version": "1.4"},
+                "project-status": {"status": status, "reason": reason},
                 "name": project,
                 "versions": [],
                 "files": list(map(self.entry, paths)),
             }
             return "application/vnd.pypi.simple.v1+json", json.dumps(body).encode()
-        return "text/html", f"<!DOCTYPE html><html><body>{''.join(map(self.anchor, paths))}</body></html>".encode()
+        head = self.head(project)
+        return (
+            "text/html",
+            f"<!DOCTYPE html><html>{head}<body>{''.join(map(self.anchor, paths))}</body></html>".encode(),
+        )
+
+    def head(self, project: str) -> str:
+        """Return the head of a project's HTML page."""
+        if project not in self.statuses:
+            return ""
+        status, reason = map(html.escape, self.statuses[project])
+        named = f'<meta name="pypi:project-status" content="{status}">'
+        return f'<head>{named}<meta name="pypi:project-status-reason" content="{reason}"></head>'
 
     def entry(self, path: Path) -> dict[str, object]:
         """Return a file as PEP 691 lists it."""
