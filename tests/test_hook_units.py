@@ -228,6 +228,7 @@ STARTS: list[tuple[str, bytes]] = [
     ("evil.pth", b"some/path\r\nimport os\r\n"),
     ("evil.pth", b"some/path\rimport os"),
     ("evil.pth", b"# comment\n\nimport os; print()\n"),
+    ("evil.pth", b"# comment\xe2\x80\xa8import os\n"),
     ("evil.pth", b"x" * 3_000_000),
     (".pth", b"import os\n"),
     ("evil-1.0.data/purelib/evil.pth", b"import os\n"),

@@ -158,6 +158,42 @@ def direct_url_under_another_name(scene: Scene) -> Sequence[str]:
     return [f"{scene.index.url.replace('simple/', 'files/')}latest.tar.gz"]
 
 
+def both_of_one_archive(scene: Scene, *names: str) -> Sequence[str]:
+    files = {f"{name}/{member}": text for name in names for member, text in source_files(name).items()}
+    path = make_sdist(scene.directory, "both", "1.0", files, pkg_info="")
+    (scene.index.files / "both.tar.gz").write_bytes(path.read_bytes())
+    url = f"{scene.index.url.replace('simple/', 'files/')}both.tar.gz"
+    return [f"{name} @ {url}#subdirectory={name}" for name in names]
+
+
+def before_another_of_the_same_archive(scene: Scene) -> Sequence[str]:
+    return both_of_one_archive(scene, "evil", "apple")
+
+
+def behind_another_of_the_same_archive(scene: Scene) -> Sequence[str]:
+    return both_of_one_archive(scene, "apple", "evil")
+
+
+def changing_source() -> dict[str, str]:
+    files = source_files("evil", "0.9")
+    files["tiny_backend.py"] += (
+        "\nbuild = build_wheel\ndef build_wheel(*args, **more):\n"
+        "    global VERSION\n    VERSION = '1.0'\n    return build(*args, **more)\n"
+    )
+    return files
+
+
+def source_that_builds_another_version(scene: Scene) -> Sequence[str]:
+    make_sdist(scene.index.files, "evil", "0.9", changing_source())
+    return ["evil"]
+
+
+def direct_url_under_the_name_of_another(scene: Scene) -> Sequence[str]:
+    path = make_sdist(scene.directory, "evil", "1.0", evil_source(scene))
+    (scene.index.files / "latest.tar.gz").write_bytes(path.read_bytes())
+    return [f"good @ {scene.index.url.replace('simple/', 'files/')}latest.tar.gz"]
+
+
 def transitive_url(scene: Scene) -> Sequence[str]:
     url = f"{scene.index.url.replace('simple/', 'files/')}{evil_wheel(scene).name}"
     make_wheel(scene.index.files, "outer", requires=[f"evil @ {url}"])
@@ -234,6 +270,8 @@ ATTACKS: list[Callable[[Scene], Sequence[str]]] = [
     direct_url,
     direct_url_of_a_source,
     direct_url_under_another_name,
+    before_another_of_the_same_archive,
+    behind_another_of_the_same_archive,
     transitive_url,
     requirement_file,
     constraint,
@@ -265,6 +303,30 @@ def test_malware_is_denied_unrun_and_changes_nothing(scene: Scene, attack: Calla
     assert verdict["verdict"] == "deny"
     denied = [ruling for ruling in verdict["rulings"] if ruling["level"] == "deny"]
     assert {ruling["name"] for ruling in denied} <= {"evil", "evil-build"}
+
+
+@pytest.mark.parametrize("attack", [direct_url_under_the_name_of_another, source_that_builds_another_version])
+def test_an_archive_that_turns_out_to_hold_another_release_is_denied(
+    scene: Scene, attack: Callable[[Scene], Sequence[str]]
+) -> None:
+    arguments = attack(scene)
+    before = scene.environment.files()
+
+    ran = scene.environment.guard("install", *arguments)
+
+    assert ran.code == 10, ran.text
+    assert not scene.marker.exists(), ran.text
+    assert scene.environment.files() == before
+    assert "error[artifact-mismatch]" in ran.err
+
+
+def test_a_tree_is_judged_as_the_version_that_its_wheel_came_to_have(scene: Scene) -> None:
+    tree = write_tree(scene.directory / "tree", changing_source())
+
+    ran = scene.environment.guard("install", tree)
+
+    assert ran.code == 0, ran.text
+    assert "evil 1.0 has the same name and version as known malware" in " ".join(ran.err.split())
 
 
 @pytest.mark.parametrize(

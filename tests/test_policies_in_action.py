@@ -191,6 +191,14 @@ def built(project: Project) -> Sequence[str | Path]:
     return ["nice"]
 
 
+def licensed_source(project: Project) -> Sequence[str]:
+    files = source_files("nice", "1.0")
+    stated = '"Version: " + VERSION, "License-Expression: AGPL-3.0-only"]'
+    files["tiny_backend.py"] = files["tiny_backend.py"].replace('"Version: " + VERSION]', stated)
+    make_sdist(project.index.files, "nice", "1.0", files)
+    return ["nice"]
+
+
 def starting(project: Project) -> Sequence[str | Path]:
     files = {"nice/__init__.py": "", "nice.pth": "import sys\n"}
     make_wheel(project.index.files, "nice", files=files)
@@ -246,6 +254,8 @@ KEYS: list[tuple[str, Arrange, int, str | None]] = [
     ('builds.level = "deny"', built, 10, "error[needs-build]"),
     ('builds.level = "deny"\nbuilds.allow = ["nice==1.*"]', built, 0, None),
     ('builds.level = "deny"\nbuilds.allow = ["nice==2.*"]', built, 10, "error[needs-build]"),
+    ('licenses.deny = ["AGPL-3.0-only"]', licensed_source, 10, "error[license]"),
+    ('licenses.deny = ["MIT"]', licensed_source, 0, "warning[needs-build]"),
     ("", starting, 0, "warning[startup-code]"),
     ('builds.startup-code = "deny"', starting, 10, "error[startup-code]"),
     ('builds.startup-code = "allow"', starting, 0, None),

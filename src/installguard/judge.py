@@ -35,7 +35,7 @@ from .model import (
 from .policy import Policy, rule
 
 Stage: TypeAlias = Literal["source", "final", "contents", "install", "starved", "ping"]
-Key: TypeAlias = tuple[str, str, str]
+Key: TypeAlias = tuple[str, str, str, str]
 
 
 class Advisories(Protocol):
@@ -193,6 +193,9 @@ class Judge:
 
     def _note(self, stage: Stage, asked: Sequence[Distribution]) -> None:
         for distribution in asked:
+            nameless = key(replace(distribution, name=None))  # which it may have been when asked about before
+            self._distributions.pop(nameless, None)
+            self._built.discard(nameless)
             self._distributions[key(distribution)] = distribution
         if stage == "source":
             self._built.update(key(distribution) for distribution in asked)
@@ -258,10 +261,13 @@ def sorting_key(release: Release | None) -> Version:
 
 
 def key(distribution: Distribution) -> Key:
-    """Return what tells one distribution from another within a run: whether it is for a build, and where it is from."""
+    """Return what tells one distribution from another within a run: whether it is for a build, where it is from, and
+    its name, since one archive or checkout may hold several projects.
+    """
     role = "build" if distribution.role == "build" else "install"
+    name = distribution.name or ""
     match distribution.origin:
         case Artifact(url=place) | DirectUrl(url=place) | VcsCheckout(url=place) | LocalTree(path=place):
-            return (role, type(distribution.origin).__name__, place)
+            return (role, type(distribution.origin).__name__, place, name)
         case Installed(location=place):
-            return (role, str(distribution.name), place)
+            return (role, "Installed", place, name)

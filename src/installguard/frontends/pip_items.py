@@ -39,10 +39,11 @@ def parse_item(item: Item) -> Distribution:
 def _parse(item: Item) -> Distribution:
     claimed = _release(item)
     static = _release(item.get("static") or {})
-    release = claimed or static
+    name = _name(item) or _name(item.get("static") or {})
+    agreeing = static is None or static.name == name
     return Distribution(
-        name=_name(item) or _name(item.get("static") or {}),
-        release=release,
+        name=name,
+        release=claimed or (static if agreeing else None),
         origin=_origin(item),
         role=item["role"],
         requested=bool(item["requested"]),
@@ -55,7 +56,7 @@ def _parse(item: Item) -> Distribution:
         status=_status(item)[0],
         status_reason=_status(item)[1],
         indexes=tuple(item.get("indexes") or ()),
-        contents=_contents(item) or (WheelContents(release=static) if claimed and static else None),
+        contents=_contents(item) or (WheelContents(release=static) if static and (claimed or not agreeing) else None),
     )
 
 

@@ -417,7 +417,7 @@ def pth_has_code(archive: Any, name: str) -> bool:
         return True
     if len(text) > 1 << 20:
         return True
-    lines = re.split(rb"[\r\n\v\f\x1c-\x1e\x85]", text.replace(b"\xef\xbb\xbf", b""))
+    lines = re.split(rb"[\r\n\v\f\x1c-\x1e\x85]|\xe2\x80[\xa8\xa9]", text.replace(b"\xef\xbb\xbf", b""))
     return any(line.startswith((b"import ", b"import\t")) for line in lines)
 
 
@@ -979,9 +979,7 @@ def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[...
     def _get_prepared_distribution(req: Any, *args: Any, **kwargs: Any) -> Any:
         if req.is_wheel:
             dist = original(req, *args, **kwargs)
-            req._installguard_metadata = {"name": str(dist.raw_name), "version": str(dist.version)}
-            if asker.learn_rules().get("licenses"):
-                req._installguard_metadata["license"] = license_of(dist)
+            req._installguard_metadata = metadata_of(asker, dist)
             return dist
         asker.tree(req)
         asker.building.append(canonical(req.name) if req.name else describe(req)["filename"])
@@ -994,6 +992,14 @@ def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[...
             asker.building.pop()
 
     return _get_prepared_distribution
+
+
+def metadata_of(asker: Asker, dist: Any) -> Item:
+    """Return what guard wants to know of a wheel's METADATA."""
+    told: Item = {"name": str(dist.raw_name), "version": str(dist.version)}
+    if asker.learn_rules().get("licenses"):
+        told["license"] = license_of(dist)
+    return told
 
 
 def license_of(dist: Any) -> Optional[str]:
@@ -1149,9 +1155,20 @@ def to_install(asker: Asker, req: Any) -> Iterator[Item]:
         item["contents"] = dict(EMPTY_CONTENTS, problem="the file changed after it was judged")
         yield item
     elif "contents" not in item and req.is_wheel:
-        req._installguard_metadata = {"name": item["name"], "version": item["version"]}  # pip has verified them
-        add_contents(item, req)
+        add_built(asker, item, req)
         yield item
+
+
+def add_built(asker: Asker, item: Item, req: Any) -> None:
+    """Add to *item* what the wheel just built of it says: a tree may have moved on to another version meanwhile."""
+    from pip._internal.metadata import FilesystemWheel, get_wheel_distribution
+
+    name: Any = canonical(req.name)
+    told = metadata_of(asker, get_wheel_distribution(FilesystemWheel(req.local_file_path), name))
+    req._installguard_metadata = told
+    if item["kind"] in ("tree", "vcs") and canonical(told["name"]) == canonical(item["name"]):
+        item["version"] = told["version"]
+    add_contents(item, req)
 
 
 # ------------------------------------------------------------------ main
