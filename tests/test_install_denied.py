@@ -490,3 +490,17 @@ def test_requirements_that_an_old_style_setup_py_fetches_for_itself_are_judged(s
     assert not scene.marker.exists(), ran.text
     assert scene.environment.files() == before
     assert "built for    nice" in ran.err
+
+
+def test_a_wheel_that_forges_a_record_of_where_it_came_from_is_denied(scene: Scene) -> None:
+    record = json.dumps({"url": "file:///somewhere", "dir_info": {}})
+    files = {"nice.py": "", "nice-1.0.dist-info/direct_url.json": record}
+    make_wheel(scene.index.files, "nice", files=files)
+    before = scene.environment.files()
+
+    ran = scene.environment.guard("install", "nice")
+
+    assert ran.code == 10, ran.text
+    assert "error[artifact-mismatch]: nice 1.0" in ran.err
+    assert "direct_url.json" in ran.err
+    assert scene.environment.files() == before

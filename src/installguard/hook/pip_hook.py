@@ -342,16 +342,28 @@ def describe_installed(dist: Any) -> Item:
 CUSTOMIZE = r"\A(site|user)customize(\..*)?\Z"
 
 
+TELLING = (b".pth", b".start", b"customize", b"direct_url.json")
+"""One of these is in the directory of every wheel that has to be looked at more closely."""
+
+
 def look_into_wheel(path: str) -> List[str]:
-    """Return the members of a wheel that run code at interpreter start; raise `ValueError` where it is no zip file."""
+    """Return the members of a wheel that run code at interpreter start.
+
+    Raises `ValueError` where it is no zip file, or brings what only an installer may write (PEP 610): by a record of
+    another origin of its own, it would pass for a private project ever after.
+    """
     directory = central_directory(path)
-    if directory is not None and not any(word in directory for word in (b".pth", b".start", b"customize")):
+    if directory is not None and not any(word in directory for word in TELLING):
         return []
     import zipfile
 
     try:
         with zipfile.ZipFile(path) as archive:
-            return sorted(name for name in archive.namelist() if runs_at_start(archive, name))
+            names = archive.namelist()
+            forged = [name for name in names if re.search(r"\.dist-info/(\./|/)*direct_url\.json\Z", name)]
+            if forged:
+                raise ValueError("it brings a %s, which only an installer may write" % forged[0])
+            return sorted(name for name in names if runs_at_start(archive, name))
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise ValueError(str(error)) from error
 
