@@ -54,7 +54,15 @@ class Environment:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "INSTALLGUARD_", "UV_"))
         }
-        for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "FORCE_COLOR", "NO_COLOR"):
+        for name in (
+            "VIRTUAL_ENV",
+            "CONDA_PREFIX",
+            "PYTHONPATH",
+            "PYTHONHOME",
+            "PYTHONDONTWRITEBYTECODE",
+            "FORCE_COLOR",
+            "NO_COLOR",
+        ):
             kept.pop(name, None)
         index = {"PIP_INDEX_URL": self.index_url} if self.index_url else {"PIP_NO_INDEX": "1"}
         return {

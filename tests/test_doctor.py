@@ -37,7 +37,7 @@ def import_feed(environment: Environment, directory: Path, modified: datetime) -
 
 
 def test_a_healthy_environment_is_called_so_line_by_line(place: Environment, tmp_path: Path) -> None:
-    import_feed(place, tmp_path, NOW)
+    import_feed(place, tmp_path, datetime.now(timezone.utc))
     before = place.files()
 
     ran = place.guard("doctor")

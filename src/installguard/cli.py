@@ -35,12 +35,12 @@ malware feed and your project's own policy. A denied install changes nothing.
   guard check NAME==VERSION    judge exact releases; -r FILE for pinned requirements
   guard audit                  judge what is installed already
   guard explain WHAT           a finding code, an advisory, a project or a release
-  guard feed update|status     the local feed; also: feed import PATH, feed export FILE.zip
+  guard feed update|status     the local feed; also feed import PATH, feed export FILE
   guard policy show|lint|init  the policy in force
   guard waive FINDING RELEASE  accept one finding, with a reason and an end
   guard doctor                 am I really guarded here?
 
-options, before the verb (each also as INSTALLGUARD_…, such as INSTALLGUARD_OFFLINE=1):
+options, before the verb (each also a variable, such as INSTALLGUARD_OFFLINE=1):
   --python PATH        interpreter or environment to install into
   --policy FILE        policy file instead of the nearest pyproject.toml
   --offline            never touch the network (feeds are not fetched)
@@ -52,7 +52,7 @@ options, before the verb (each also as INSTALLGUARD_…, such as INSTALLGUARD_OF
 
 exit codes: pip's own when it ran to its end; 10 denied; 11 warnings under
 --fail-on warn; 12 could not judge; 13 policy invalid; 2 usage; 130 interrupted.
-Without a VERB's own --help: guard VERB --help. Findings: guard explain CODE.
+More about one verb: guard VERB --help. About a finding: guard explain CODE.
 """
 
 
