@@ -139,7 +139,6 @@ def install(options: Options, command: tuple[str, ...], started: float) -> int:
     prepare_report(options)
     python = find_interpreter(options.python, os.environ)
     with Launch(python, command, stdout=2 if options.report == "-" else None) as launch:
-        from .reporters import text  # noqa: F401 - now, while pip imports itself, and not when it has ended
         from .session import install
 
         return finish(install(request_of(options, command, started), launch), options, sys.stderr)

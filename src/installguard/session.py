@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ExitCode, GuardError, UnjudgedError
+from .errors import ExitCode
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
@@ -71,6 +71,8 @@ def install(request: Request, launch: Launch) -> Conclusion:
 
     with RunningPip(launch) as pip, open_judge(request, refreshing=True) as judge:
         pip.answer_with(judge)
+        from .reporters import text  # noqa: F401 - now, while pip is at work, and not when it has ended
+
         return conclude(request, judge, launch.python, pip.wait())
 
 
@@ -319,17 +321,3 @@ def ruled_exit_code(verdict: Verdict, policy: Policy) -> ExitCode:
     if denied:
         return ExitCode.UNJUDGED
     return ExitCode.WARNED if verdict.level is Level.WARN and policy.fail_on is Level.WARN else ExitCode.OK
-
-
-__all__ = [
-    "Conclusion",
-    "GuardError",
-    "Request",
-    "Surroundings",
-    "UnjudgedError",
-    "install",
-    "judge_releases",
-    "open_advisories",
-    "open_judge",
-    "read_policy",
-]
