@@ -19,8 +19,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from installguard.hook import pip_hook
 from installguard.hook.channel import ChannelServer, listen
-from installguard.hook.pip_hook import MAX_MESSAGE, PROTOCOL, Channel, ChannelLostError, connect, proof
+from installguard.hook.pip_hook import MAX_MESSAGE, PROTOCOL, Channel, ChannelLostError, proof, shake_hands
 
 from .environments import Environment, Ran
 from .loopback import Index
@@ -80,6 +81,17 @@ def all_that_comes(connection: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return received
+
+
+def connect(context: Item) -> Channel:
+    """Return a channel both ends of which have proved themselves."""
+    channel = pip_hook.connect(context)
+    try:
+        shake_hands(channel, context["token"])
+    except ChannelLostError:
+        channel.close()
+        raise
+    return channel
 
 
 def test_a_hook_that_knows_the_token_is_answered_each_time(server: ChannelServer, answering: Answering) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .frontends.pip import PipOutcome
     from .judge import Advisories, Judge
     from .model import Advisory, Distribution, Run, SnapshotInfo, Target, Verdict
-    from .policy import Policy, SourcePolicy
+    from .policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,29 +225,12 @@ def open_advisories(request: Request, policy: Policy) -> Iterator[Snapshot]:
 @contextmanager
 def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
     """Open the snapshot when it is first looked at, which gives an old one `feed.wait` to be brought up to date."""
-    from .feeds.refresh import refresh
-
-    here = request.surroundings
-    sources = () if request.offline else fetched_before(here.cache(), policy)
     wait = policy.feed.wait.total_seconds()
+    refreshing = None if request.offline else start_refresh(request, policy, wait)
     began = time.monotonic()
-    refreshing = threading.Thread(
-        target=refresh,
-        args=(here.cache(), sources),
-        kwargs={
-            "now": here.clock(),
-            "older_than": policy.feed.refresh,
-            "deadline_seconds": wait,
-            "keys": policy.feed.keys,
-        },
-        name="feed-refresh",
-        daemon=True,
-    )
-    if sources:
-        refreshing.start()
 
     def open_then() -> Snapshot:
-        if refreshing.ident is not None:
+        if refreshing is not None:
             refreshing.join(max(0.0, began + wait - time.monotonic()))
         return stack.enter_context(open_advisories(request, policy))
 
@@ -255,13 +238,21 @@ def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
         yield LateSnapshot(open_then)
 
 
-def fetched_before(directory: Path, policy: Policy) -> tuple[SourcePolicy, ...]:
-    """Return the sources that an install may refresh: a first export takes longer than an install may be held."""
-    from .feeds.sources import chosen_sources
-    from .feeds.store import status
+def start_refresh(request: Request, policy: Policy, wait: float) -> threading.Thread | None:
+    """Begin to bring what is old among the sources up to date, within *wait* seconds; `None` where nothing is."""
+    from .feeds.due import due_sources
 
-    held = {source.name for source in status(directory, policy.feed.sources).sources if source.taken_at is not None}
-    return tuple(source for source in chosen_sources(policy.feed.sources) if source.name in held)
+    here = request.surroundings
+    directory, now = here.cache(), here.clock()
+    due = due_sources(directory, policy.feed.sources, now=now, older_than=policy.feed.refresh)
+    if not due:
+        return None
+    from .feeds.refresh import refresh
+
+    facts = {"now": now, "older_than": policy.feed.refresh, "deadline_seconds": wait, "keys": policy.feed.keys}
+    thread = threading.Thread(target=refresh, args=(directory, due), kwargs=facts, name="feed-refresh", daemon=True)
+    thread.start()
+    return thread
 
 
 class LateSnapshot:

@@ -7,21 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from ..policy import SourcePolicy
+from .due import due_sources
 from .locking import BusyError, try_lock
-from .sources import Bounds, chosen_sources
-from .state import State, StateError, read_state
+from .sources import Bounds
 from .update import Failed, UpdateResult, note_attempt, update
 
 Outcome: TypeAlias = Literal["fresh", "done", "failed", "busy", "late"]
 """Nothing was old enough; all is up to date now; something could not be fetched; another guard is at it; time is up."""
-
-_LIST_INTERVAL: Final = timedelta(days=1)
-"""How old a list is at least before it is asked for again: they change slowly."""
-_RETRY: Final = timedelta(minutes=10)
-"""How long a source that was tried in vain is left alone, so that not every install waits for it, or fetches a part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,29 +51,6 @@ def refresh(
     thread.start()
     thread.join(deadline_seconds)
     return Refreshed(outcome=work.outcome, results=tuple(work.results))
-
-
-def due_sources(
-    directory: Path, sources: Sequence[SourcePolicy], *, now: datetime, older_than: timedelta
-) -> tuple[SourcePolicy, ...]:
-    """The sources that a refresh would ask: fetched once, old by now or from the future, not tried a moment ago."""
-    if older_than <= timedelta(0):
-        return ()
-    try:
-        state = read_state(directory)
-    except StateError:
-        state = State()  # 'guard feed update' rebuilds it
-    return tuple(source for source in chosen_sources(tuple(sources)) if _is_due(state, source, now, older_than))
-
-
-def _is_due(state: State, source: SourcePolicy, now: datetime, older_than: timedelta) -> bool:
-    held = state.source(source.name)
-    if held is None or held.taken_at is None:
-        return False  # a whole export takes longer than an install may be held: `guard feed update` is for that
-    if held.tried_at is not None and timedelta(0) <= now - held.tried_at < _RETRY:
-        return False
-    interval = older_than if source.kind == "osv" else max(older_than, _LIST_INTERVAL)
-    return not timedelta(0) <= now - held.taken_at < interval
 
 
 @dataclass(slots=True, kw_only=True)

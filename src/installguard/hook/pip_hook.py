@@ -115,6 +115,10 @@ class Channel:
             raise ChannelLostError("unreadable message")
         return message
 
+    def wait_for_ever(self) -> None:
+        """Wait for messages as long as it takes, from now on."""
+        self._socket.settimeout(None)
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
@@ -149,20 +153,13 @@ def same(said: str, expected: str) -> bool:
 
 
 def connect(context: Item) -> Channel:
-    """Connect to the guard process named by *context*; raise `ChannelLostError` where that fails or it is not guard."""
+    """Connect to where *context* says that guard listens; raise `ChannelLostError` where nobody does."""
     try:
         connection = socket.create_connection((context["host"], context["port"]), timeout=10)
         connection.settimeout(30)
     except OSError as error:
         raise ChannelLostError(str(error)) from error
-    channel = Channel(connection)
-    try:
-        shake_hands(channel, context["token"])
-    except BaseException:
-        connection.close()
-        raise
-    connection.settimeout(None)
-    return channel
+    return Channel(connection)
 
 
 def shake_hands(channel: Channel, token: str) -> None:
@@ -173,6 +170,7 @@ def shake_hands(channel: Channel, token: str) -> None:
     if not same(str(answer.get("proof")), proof(token, "guard", nonce)):
         raise ChannelLostError("something else answers at guard's address")
     channel.send({"proof": proof(token, "hook", str(answer.get("nonce")))})
+    channel.wait_for_ever()
 
 
 # ------------------------------------------------------------------ stopping
@@ -507,9 +505,10 @@ def read_setup_cfg(tree: str) -> Tuple[Optional[str], Optional[str]]:
 class Asker:
     """Puts pip's steps to guard and remembers what was answered."""
 
-    def __init__(self, channel: Channel, context: Item, directory: str) -> None:
+    def __init__(self, channel: Channel, context: Item, directory: str, introduction: Introduction) -> None:
         self.channel = channel
         self.context = context
+        self.introduction = introduction
         self.directory = directory
         self.sources: Dict[str, Item] = {}
         """What was asked before it was built, by key."""
@@ -770,6 +769,7 @@ def guard_commands(asker: Asker) -> None:
             command = original(name, **kwargs)
             if name not in HARMLESS and asker.command is None:
                 asker.command = name
+                asker.introduction.finish()
                 try:
                     install_seams(asker)
                     guard_setup_py(asker)
@@ -1220,7 +1220,7 @@ def eager_imports() -> None:
 
 
 def greet(channel: Channel, context: Item, version: Optional[str]) -> bool:
-    """Tell guard who asks; return whether it wants this pip to run."""
+    """Tell guard who asks, once each end has proved itself; return whether it wants this pip to run."""
     hello = {
         "hello": PROTOCOL,
         "pid": os.getpid(),
@@ -1230,8 +1230,37 @@ def greet(channel: Channel, context: Item, version: Optional[str]) -> bool:
         "role": context["role"],
         "pip": version,
     }
+    shake_hands(channel, context["token"])
     channel.send(hello)
     return channel.receive().get("go") is True
+
+
+class Introduction:
+    """Greets guard while pip is being imported: guard itself has to load what it answers with."""
+
+    def __init__(self, channel: Channel, context: Item, version: str) -> None:
+        import threading
+
+        self._lost: Optional[ChannelLostError] = None
+        self._welcome = False
+        self._thread = threading.Thread(target=self._greet, args=(channel, context, version), name="installguard")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def _greet(self, channel: Channel, context: Item, version: str) -> None:
+        try:
+            self._welcome = greet(channel, context, version)
+        except ChannelLostError as error:
+            self._lost = error
+            channel.close()
+
+    def finish(self) -> None:
+        """Wait for guard's answer; raise `ChannelLostError` where there is none, `Stopped` where it says no."""
+        self._thread.join()
+        if self._lost is not None:
+            raise self._lost
+        if not self._welcome:
+            raise Stopped
 
 
 def main(context_text: str, directory: str) -> None:
@@ -1242,7 +1271,7 @@ def main(context_text: str, directory: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except ChannelLostError as error:
-        sys.stderr.write("guard: the guard process cannot be reached (%s); nothing was run\n" % error)
+        sys.stderr.write("guard: the guard process cannot be reached (%s); nothing was installed\n" % error)
         sys.exit(UNJUDGED)
 
 
@@ -1256,15 +1285,19 @@ def run(context: Item, directory: str) -> int:
     except ImportError:
         greet(channel, context, None)
         return UNJUDGED
-    if not greet(channel, context, str(pip.__version__)):
-        return UNJUDGED
-    asker = Asker(channel, context, directory)
+    introduction = Introduction(channel, context, str(pip.__version__))
     try:
-        prepare_pip(asker)
+        prepare_pip(Asker(channel, context, directory, introduction))
         hand_over()
     except UnknownSeamError as error:
+        introduction.finish()
         channel.send({"refuse": str(error)})
         return UNJUDGED
+    except Stopped:
+        return UNJUDGED
+    finally:
+        with suppress(Stopped):
+            introduction.finish()
     return 0
 
 
