@@ -24,9 +24,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "checks": ("errors", "model", "osv", "policy"),
     "reporters": ("", "errors", "model", "osv", "policy"),
     **dict.fromkeys(EDGE, PURE),
+    "index": ("errors", "model"),
     "frontends": (*PURE, "hook"),  # the hook is a file that the front-end starts, and whose channel it serves
     "judge": (*PURE, "licensing"),
-    "session": (*PURE, *EDGE, "judge"),
+    "session": (*PURE, *EDGE, "index", "judge"),
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 
@@ -122,6 +123,11 @@ def test_the_pure_layers_import_the_standard_library_and_packaging_only(module: 
 def test_nothing_heavy_is_imported_before_it_is_used(module: Path) -> None:
     names = set(imports(module, at_top=True))
     assert not {heavy for heavy in HEAVY for name in names if f"{name}.".startswith(f"{heavy}.")}
+
+
+def test_what_is_fetched_over_http_is_fetched_by_one_module_of_a_part() -> None:
+    fetching = {name_of(module) for module in LAYERED if "httpx" in outside(module)}
+    assert fetching == {"feeds/fetching.py", "index/fetching.py"}
 
 
 @pytest.mark.parametrize("module", [each for each in MODULES if name_of(each) == HOOK], ids=name_of)

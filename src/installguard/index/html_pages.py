@@ -1,0 +1,105 @@
+"""Pages in HTML (PEP 503, 592, 658, 792): read as pip reads them, and written anew from what was read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from html.parser import HTMLParser
+from typing import TypeAlias
+from urllib.parse import urljoin
+
+from .entries import Offer, Source, hashes_in_fragment, make_entry, read_moment, read_status
+from .pages import Entry, Page
+
+Attributes: TypeAlias = dict[str, str]
+
+KEPT = re.compile("href|data-[a-z0-9-]+")
+"""The attributes of an anchor that mean something; others could be spelled to be read in two ways."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HtmlPage:
+    """A page, and what it is written from again."""
+
+    page: Page
+    metas: tuple[Attributes, ...]
+    anchors: tuple[Attributes, ...]
+    """In the order of the page's entries."""
+
+    def write(self, place: Callable[[Entry], str | None]) -> bytes:
+        """Return the page with every file at its *place*; those without one are left out."""
+        metas = "\n".join(_tag("meta", each) for each in self.metas)
+        lines = [
+            f"{_tag('a', {**anchor, 'href': url})}{escape(entry.artifact.filename)}</a><br>"
+            for entry, anchor in zip(self.page.entries, self.anchors, strict=True)
+            if (url := place(entry)) is not None
+        ]
+        head = f'<head><meta charset="utf-8">{metas}</head>'
+        body = "\n".join(lines)
+        return f"<!DOCTYPE html>\n<html>{head}<body>\n{body}\n</body></html>\n".encode(errors="replace")
+
+
+def read_html(text: str, source: Source) -> HtmlPage:
+    """Read a page; HTML is never wrong, only empty."""
+    reader = _Reader()
+    reader.feed(text)
+    reader.close()
+    base = Source(upstream=source.upstream, project=source.project, url=_base(source.url, reader.base))
+    pairs = [(entry, anchor) for anchor in reader.anchors if (entry := _entry(anchor, base)) is not None]
+    stated = {meta.get("name", "").lower(): meta.get("content", "") for meta in reader.metas}
+    status, reason = read_status(stated.get("pypi:project-status"), stated.get("pypi:project-status-reason"))
+    page = Page(
+        upstream=source.upstream,
+        project=source.project,
+        entries=tuple(entry for entry, _ in pairs),
+        status=status,
+        status_reason=reason,
+    )
+    return HtmlPage(page=page, metas=tuple(reader.metas), anchors=tuple(anchor for _, anchor in pairs))
+
+
+def _base(url: str, base: str | None) -> str:
+    try:
+        return urljoin(url, base) if base else url
+    except ValueError:
+        return url
+
+
+def _entry(anchor: Attributes, source: Source) -> Entry | None:
+    href = anchor["href"]
+    offer = Offer(
+        filename=None,
+        url=href,
+        hashes=hashes_in_fragment(href),
+        uploaded_at=read_moment(anchor.get("data-upload-time")),
+        yanked=anchor.get("data-yanked"),
+    )
+    return make_entry(offer, source)
+
+
+def _tag(name: str, attributes: Attributes) -> str:
+    return "".join((f"<{name}", *(f' {key}="{escape(value)}"' for key, value in attributes.items()), ">"))
+
+
+class _Reader(HTMLParser):
+    """Collects anchors, the first base, and what the page says of itself."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.anchors: list[Attributes] = []
+        self.metas: list[Attributes] = []
+        self.base: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes: Attributes = {}
+        for name, value in attrs:
+            if tag != "a" or KEPT.fullmatch(name):
+                attributes.setdefault(name, value or "")  # of two, the first counts in HTML
+        if tag == "a" and "href" in attributes:
+            self.anchors.append(attributes)
+        elif tag == "meta" and attributes.get("name", "").lower().startswith("pypi:"):
+            self.metas.append({name: attributes.get(name, "") for name in ("name", "content")})
+        elif tag == "base" and self.base is None and "href" in attributes:
+            self.base = attributes["href"]

@@ -1,0 +1,79 @@
+"""Pages in JSON (PEP 691, 700, 714, 740, 792): read, and written again with every key they came with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from .entries import Offer, Source, make_entry, read_hashes, read_moment, read_status
+from .pages import Entry, Page, PageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonPage:
+    """A page, and what it is written from again."""
+
+    page: Page
+    content: dict[str, Any]
+    files: tuple[dict[str, Any], ...]
+    """In the order of the page's entries."""
+
+    def write(self, place: Callable[[Entry], str | None]) -> bytes:
+        """Return the page with every file at its *place*; those without one are left out."""
+        import json
+
+        places = map(place, self.page.entries)
+        files = [{**file, "url": url} for file, url in zip(self.files, places, strict=True) if url is not None]
+        return json.dumps({**self.content, "files": files}, separators=(",", ":")).encode()
+
+
+def read_json(body: bytes, source: Source) -> JsonPage:
+    """Read a page; raises `PageError`."""
+    content = _parse(body, source)
+    pairs = [(entry, file) for file in content["files"] if (entry := _entry(file, source)) is not None]
+    project_status = content.get("project-status")
+    stated = project_status if isinstance(project_status, dict) else {}
+    status, reason = read_status(stated.get("status"), stated.get("reason"))
+    page = Page(
+        upstream=source.upstream,
+        project=source.project,
+        entries=tuple(entry for entry, _ in pairs),
+        status=status,
+        status_reason=reason,
+    )
+    return JsonPage(page=page, content=content, files=tuple(file for _, file in pairs))
+
+
+def _parse(body: bytes, source: Source) -> dict[str, Any]:
+    import json
+
+    try:
+        content = json.loads(body, parse_constant=_no_number)
+        files = content["files"] if isinstance(content, dict) else None
+    except (ValueError, KeyError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+        raise PageError(f"the index's page is no JSON page: {what}", status=502, where=source.url) from error
+    if not isinstance(files, list):
+        raise PageError("the index's page has no list of files", status=502, where=source.url)
+    return dict(content)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _entry(file: object, source: Source) -> Entry | None:
+    if not isinstance(file, dict):
+        return None
+    filename, url, hashes, yanked = (file.get(key) for key in ("filename", "url", "hashes", "yanked"))
+    if not isinstance(filename, str) or not isinstance(url, str):
+        return None
+    offer = Offer(
+        filename=filename,
+        url=url,
+        hashes=read_hashes(hashes) if isinstance(hashes, dict) else (),
+        uploaded_at=read_moment(file.get("upload-time")),
+        yanked=yanked if isinstance(yanked, str) else ("" if yanked else None),
+    )
+    return make_entry(offer, source)

@@ -1,0 +1,376 @@
+"""Stands in front of the user's indexes: pages come from there, and are judged before an installer reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from packaging.utils import NormalizedName
+
+from ..errors import GuardError, UnjudgedError
+from .addresses import Address, take_address
+from .documents import read_document, written_type
+from .entries import Source
+from .fetching import Fetched, Unchanged
+from .keeping import Kept, Shelf, Validators, Writing, confirmed
+from .local import read_local
+from .pages import Denied, Entry, Hidden, Page, PageError, Screen
+from .serving import Answer, Request, Server, printable
+from .upstream import Credentials, Upstream, origin, with_credentials
+
+LARGEST_PAGE = 64 << 20
+ROOM = 64 << 20
+"""Bytes of pages that are taken apart at the same time."""
+LARGEST_SHELF = 512 << 20
+PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+REDO = re.compile(r"no-cache|max-age=0\b")
+
+NOT_FOUND = Answer(status=404)
+
+
+class Fetch(Protocol):
+    """Asks upstream indexes."""
+
+    def fetch(self, upstream: Upstream, url: str, known: Validators, body: Writing) -> Fetched | Unchanged:
+        """Write the page at *url* to *body*, unless it is what is *known*; raises `PageError`."""
+        ...
+
+    def credentials(self, upstream: Upstream) -> Credentials | None:
+        """Return what this index is asked with."""
+        ...
+
+    def close(self) -> None:
+        """Cut every connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A page that an installer asked for."""
+
+    upstream: Upstream
+    project: NormalizedName | None
+    status: int
+    """200 and 304 where it got one."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedDenied:
+    """A denied file that an installer asked for."""
+
+    upstream: Upstream
+    project: NormalizedName | None
+    filename: str
+    reason: str
+
+
+class LoopbackIndex:
+    """Serves judged pages at an address that only this user's installers know; a context manager."""
+
+    def __init__(
+        self,
+        upstreams: Sequence[Upstream],
+        *,
+        screen: Screen,
+        state: Path,
+        cache: Path,
+        fetcher: Fetch,
+        now: Callable[[], float],
+        offline: bool = False,
+    ) -> None:
+        """*state* keeps the addresses, *cache* the pages; *now* tells seconds since the epoch."""
+        self._upstreams = {upstream.key: upstream for upstream in upstreams}
+        self._screen = screen
+        self._state = state
+        self._shelf = Shelf(directory=cache)
+        self._fetcher = fetcher
+        self._now = now
+        self._offline = offline
+        self._room = Room(ROOM)
+        self._lock = threading.Lock()
+        self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
+        self._asked: dict[tuple[str, str | None], Asked] = {}
+        self._denied: dict[tuple[str, str], AskedDenied] = {}
+        self._problems: list[GuardError] = []
+        self._passing: set[tuple[str, str | None]] = set()
+        self._wrote = False
+        self._address: Address | None = None
+        self._server: Server | None = None
+
+    def __enter__(self) -> LoopbackIndex:
+        self._address = take_address(self._state)
+        self._server = Server(self._address.listener, self._respond)
+        self._server.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up on installers and indexes, and tidy the cache."""
+        if self._server is not None:
+            self._server.close()
+        self._fetcher.close()
+        for key, project in self._passing:
+            self._shelf.drop(key, project)
+        if self._wrote:
+            self._shelf.prune(LARGEST_SHELF)
+
+    @property
+    def base(self) -> str:
+        """What all our URLs begin with; it holds the secret, so it belongs in no output."""
+        if self._address is None:
+            raise UnjudgedError("the loopback index is not open")
+        return f"http://{self._address.authority}/{self._address.token}"
+
+    def address_of(self, upstream: Upstream) -> str:
+        """Return the URL that takes the place of the index's own."""
+        return f"{self.base}/{upstream.key}/{upstream.kind}/"
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """The pages that were asked for, each with how that ended the last time."""
+        with self._lock:
+            return tuple(self._asked.values())
+
+    @property
+    def denied(self) -> tuple[AskedDenied, ...]:
+        """The denied files that were asked for."""
+        with self._lock:
+            return tuple(self._denied.values())
+
+    @property
+    def problems(self) -> tuple[GuardError, ...]:
+        """Why pages could not be judged; what an index itself refused is in `asked`."""
+        with self._lock:
+            return tuple(self._problems)
+
+    def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
+        """Return the page as it was last seen, without asking the index; `None` where there is none."""
+        kept = self._shelf.look(upstream.key, project)
+        body = self._shelf.body(upstream.key, project, kept) if kept else None
+        if kept is None or body is None:
+            return None
+        with suppress(PageError):
+            return read_document(body, kept.content_type, _source(upstream, project, kept)).page
+        return None
+
+    def _respond(self, request: Request) -> Answer:
+        """Answer what is meant for us; everything else is not there."""
+        if self._address is None or request.headers.get("host") != self._address.authority:
+            return NOT_FOUND
+        token, *rest = request.target.partition("?")[0][1:].split("/")
+        if not hmac.compare_digest(token, self._address.token):
+            return NOT_FOUND
+        upstream = self._upstreams.get(rest[0]) if rest else None
+        match rest[1:]:
+            case ["simple", project] | ["simple", project, ""] if upstream and upstream.kind == "simple":
+                known = len(project) <= 200 and PROJECT.fullmatch(project)
+                return self._answer_page(upstream, NormalizedName(project), request) if known else NOT_FOUND
+            case ["flat"] | ["flat", ""] if upstream and upstream.kind == "flat":
+                return self._answer_page(upstream, None, request)
+            case ["denied", project, reason, filename] if upstream:
+                return self._answer_denied(upstream, *map(unquote, (project, reason, filename)))
+            case _:
+                return NOT_FOUND
+
+    def _answer_denied(self, upstream: Upstream, project: str, reason: str, filename: str) -> Answer:
+        name = NormalizedName(project) if PROJECT.fullmatch(project) else None
+        filename = filename.removesuffix(".metadata")
+        with self._lock:
+            self._denied[upstream.key, filename] = AskedDenied(
+                upstream=upstream, project=name, filename=filename, reason=reason
+            )
+        return _plain(403, reason)
+
+    def _answer_page(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
+        try:
+            answer = self._page(upstream, project, request)
+        except PageError as error:
+            answer = _plain(error.status, str(error), error.challenge)
+        except GuardError as error:
+            answer = self._unjudged(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the page does not go out unjudged; it is told
+            answer = self._unjudged(UnjudgedError(f"the page could not be judged: {error!r}"))
+        asked = Asked(upstream=upstream, project=project, status=answer.status, reason=answer.reason)
+        with self._lock:
+            self._asked[upstream.key, project] = asked
+        return answer
+
+    def _unjudged(self, error: GuardError) -> Answer:
+        with self._lock:
+            self._problems.append(error)
+        return _plain(503, str(error))
+
+    def _page(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
+        """Return the judged page, or that it is the one which the installer has."""
+        redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
+        kept, body = self._current(upstream, project, redo=redo)
+        tag = self._tag(upstream, kept)
+        if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
+            return Answer(status=304, headers=_caching(tag))
+        with self._room.taken(kept.size):
+            if body is None:
+                kept, body = self._loaded(upstream, project, kept)
+                tag = self._tag(upstream, kept)
+            document = read_document(body, kept.content_type, _source(upstream, project, kept))
+            written = document.write(self._places(upstream, document.page))
+        headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
+        return Answer(status=200, body=written, headers=headers)
+
+    def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
+        """Return the page that is kept and its body, fetched again where that is gone or damaged."""
+        body = self._shelf.body(upstream.key, project, kept)
+        if body is None:
+            self._shelf.drop(upstream.key, project)
+            kept, _ = self._current(upstream, project, redo=True)
+            body = self._shelf.body(upstream.key, project, kept)
+        if body is None:
+            raise PageError("the page has gone from guard's cache", status=503, now="try again")
+        return kept, body
+
+    def _places(self, upstream: Upstream, page: Page) -> Callable[[Entry], str | None]:
+        """Return where each entry of a page is to be found, as the screen decides."""
+        decisions = self._screen(page)
+        credentials = self._fetcher.credentials(upstream) if upstream.with_credentials else None
+
+        def place(entry: Entry) -> str | None:
+            match decisions.get(entry.artifact.filename) or (Denied(reason=entry.problem) if entry.problem else None):
+                case Denied(reason=reason):
+                    return self._denied_url(upstream, entry, reason)
+                case Hidden():
+                    return None
+                case None:
+                    return _with_own(entry.href, upstream, credentials)
+
+        return place
+
+    def _denied_url(self, upstream: Upstream, entry: Entry, reason: str) -> str:
+        """Return a URL of ours that says the reason, with the file's hash."""
+        _, hash_sign, fragment = entry.href.partition("#")
+        parts = (entry.project or "-", printable(reason) or "denied", entry.artifact.filename)
+        path = "/".join(quote(part, safe="") for part in parts)
+        return f"{self.base}/{upstream.key}/denied/{path}{hash_sign}{fragment}"
+
+    def _tag(self, upstream: Upstream, kept: Kept) -> str:
+        """Return the `ETag` of what is written from a page."""
+        credentials = self._fetcher.credentials(upstream) if upstream.with_credentials else None
+        facts = (kept.digest, kept.url, kept.content_type, self._screen.digest(), self.base, upstream.key, credentials)
+        return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
+
+    def _current(self, upstream: Upstream, project: NormalizedName | None, *, redo: bool) -> tuple[Kept, bytes | None]:
+        """Return what is known of the page as it is now, and its body where that is at hand; raises `PageError`."""
+        if upstream.local:
+            return read_local(upstream, project, most=LARGEST_PAGE)
+        with self._alone(upstream.key, project):
+            kept = self._shelf.look(upstream.key, project)
+            if self._offline:
+                if kept is None:
+                    raise PageError("guard is offline, and the page is not in its cache", status=503)
+                return kept, None
+            if kept is not None and kept.fresh(self._now()) and not redo:
+                return kept, None
+            return self._fetched(upstream, project, kept), None
+
+    def _fetched(self, upstream: Upstream, project: NormalizedName | None, kept: Kept | None) -> Kept:
+        """Ask the index for the page, or whether it is still the one that is kept; raises `PageError`."""
+        url, shelf = upstream.page_url(project), self._shelf
+        known = kept.validators if kept else Validators()
+        try:
+            with shelf.writing(upstream.key, most=LARGEST_PAGE, where=url) as (body, path):
+                answer = self._fetcher.fetch(upstream, url, known, body)
+                now, self._wrote = self._now(), True
+                match answer:
+                    case Unchanged(fresh_for=fresh_for):
+                        if kept is None:
+                            raise PageError("the index answered 304 to no condition", status=502, where=url)
+                        current, path_or_none = confirmed(kept, fetched_at=now, fresh_for=fresh_for), None
+                    case Fetched():
+                        current, path_or_none = _kept(answer, body, now), path
+                        if not answer.lasting:
+                            self._passing.add((upstream.key, project))
+                body.close()
+                shelf.put(upstream.key, project, current, path_or_none)
+        except OSError as error:
+            what = f"the page cannot be kept: {error.strerror or error}"
+            raise PageError(what, status=503, where=str(shelf.directory)) from error
+        return current
+
+    @contextmanager
+    def _alone(self, key: str, project: str | None) -> Iterator[None]:
+        """Let one thread at a time find out about a page; the next one finds it kept."""
+        with self._lock:
+            lock = self._one_at_a_time.setdefault((key, project), threading.Lock())
+        with lock:
+            yield
+
+
+class Room:
+    """Bounds how many bytes of pages are worked on at the same time."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait until there is room for *size* bytes, and take it; what is larger than all has it alone."""
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
+def _plain(status: int, reason: str, challenge: str | None = None) -> Answer:
+    """Return a refusal that says why in its reason phrase, which is what installers show."""
+    line = printable(reason)
+    headers = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))
+    more = (("WWW-Authenticate", challenge),) if challenge else ()
+    return Answer(status=status, reason=line, body=line.encode() + b"\n", headers=(*headers, *more))
+
+
+def _caching(tag: str) -> tuple[tuple[str, str], ...]:
+    """Return the headers by which installers keep a page, but ask each time whether it is still good."""
+    return ("ETag", tag), ("Cache-Control", "no-cache")
+
+
+def _source(upstream: Upstream, project: NormalizedName | None, kept: Kept) -> Source:
+    return Source(upstream=upstream, project=project, url=kept.url)
+
+
+def _with_own(href: str, upstream: Upstream, credentials: Credentials | None) -> str:
+    """Return the URL, with the index's credentials where it is on the index's own origin."""
+    if credentials is None or origin(href) != origin(upstream.url):
+        return href
+    return with_credentials(href, credentials)
+
+
+def _kept(answer: Fetched, body: Writing, now: float) -> Kept:
+    return Kept(
+        url=answer.url,
+        content_type=answer.content_type,
+        digest=body.digest,
+        size=body.size,
+        fetched_at=now,
+        fresh_for=answer.fresh_for,
+        etag=answer.etag,
+        last_modified=answer.last_modified,
+        lasting=answer.lasting,
+    )
