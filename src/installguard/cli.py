@@ -5,6 +5,7 @@ What is not needed to start pip is imported where it is used: pip waits for all 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -103,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         say(f"guard: error: {error.filename or 'the system'}: {error.strerror or error}")
         return ExitCode.UNJUDGED
+    finally:
+        gc.freeze()  # the interpreter, about to end, need not search all modules for garbage
 
 
 def run(argv: Sequence[str], started: float) -> int:

@@ -224,7 +224,7 @@ def open_advisories(request: Request, policy: Policy) -> Iterator[Snapshot]:
 
 @contextmanager
 def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
-    """Open the snapshot when it is first looked at, which gives an old one `feed.wait` to be brought up to date."""
+    """Open the snapshot; one that is being refreshed only when it is looked at, `feed.wait` later at most."""
     wait = policy.feed.wait.total_seconds()
     refreshing = None if request.offline else start_refresh(request, policy, wait)
     began = time.monotonic()
@@ -235,7 +235,7 @@ def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
         return stack.enter_context(open_advisories(request, policy))
 
     with ExitStack() as stack:
-        yield LateSnapshot(open_then)
+        yield LateSnapshot(open_then) if refreshing is not None else open_then()
 
 
 def start_refresh(request: Request, policy: Policy, wait: float) -> threading.Thread | None:

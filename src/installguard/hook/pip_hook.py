@@ -11,6 +11,7 @@ imports this file too, for its end of the channel, before it starts pip.
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import re
@@ -767,6 +768,8 @@ def guard_commands(asker: Asker) -> None:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def create_command(name: str, **kwargs: Any) -> Any:
             command = original(name, **kwargs)
+            keep_what_is_loaded()
+            gc.enable()
             if name not in HARMLESS and asker.command is None:
                 asker.command = name
                 asker.introduction.finish()
@@ -781,6 +784,11 @@ def guard_commands(asker: Asker) -> None:
         return create_command
 
     wrap(commands, "create_command", ("name",), make)
+
+
+def keep_what_is_loaded() -> None:
+    """Spare the garbage collector what lives until the end: modules hold no garbage, but take long to search."""
+    gc.freeze()
 
 
 def guard_run(asker: Asker, command: Any) -> None:
@@ -1007,8 +1015,8 @@ def ask_before_build(asker: Asker, original: Callable[..., Any]) -> Callable[...
 
 
 def metadata_of(asker: Asker, dist: Any) -> Item:
-    """Return what guard wants to know of a wheel's METADATA."""
-    told: Item = {"name": str(dist.raw_name), "version": str(dist.version)}
+    """Return what guard wants to know of a wheel's METADATA, which pip parses once and keeps."""
+    told: Item = {"name": str(dist.metadata["Name"]), "version": str(dist.metadata["Version"])}
     if asker.learn_rules().get("licenses"):
         told["license"] = license_of(dist)
     return told
@@ -1277,6 +1285,7 @@ def main(context_text: str, directory: str) -> None:
 
 def run(context: Item, directory: str) -> int:
     """Connect, wrap, hand over to pip."""
+    gc.disable()  # until pip is loaded
     channel = connect(context)
     if context.get("pip_root"):
         redirect_pip(context["pip_root"])
@@ -1298,6 +1307,7 @@ def run(context: Item, directory: str) -> int:
     finally:
         with suppress(Stopped):
             introduction.finish()
+        keep_what_is_loaded()
     return 0
 
 
