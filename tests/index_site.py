@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,11 +44,12 @@ class Site:
     requests: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     """Path, headers, status of the answer (0 where a handler of its own answered)."""
     port: int = 0
+    secure: bool = False
 
     @property
     def root(self) -> str:
         """The site's own URL, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.secure else ''}://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -89,8 +91,8 @@ def entry(file: Mapping[str, Any] | str) -> Mapping[str, Any]:
 
 
 @contextmanager
-def serve_site(site: Site) -> Iterator[Site]:
-    """Serve a site on a free port."""
+def serve_site(site: Site, context: ssl.SSLContext | None = None) -> Iterator[Site]:
+    """Serve a site on a free port, over TLS where there is a *context* for that."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -125,7 +127,9 @@ def serve_site(site: Site) -> Iterator[Site]:
             pass  # the other end left
 
     server = Quiet(("127.0.0.1", 0), Handler)
-    site.port = server.server_address[1]
+    site.port, site.secure = server.server_address[1], context is not None
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

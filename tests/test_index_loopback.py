@@ -208,10 +208,10 @@ def test_a_page_that_cannot_be_judged_is_not_given_and_the_reason_is_kept(site: 
     with front.open(upstream) as index:
         url = f"{index.address_of(upstream)}thing/"
         got = get(url)
-        assert (got.status, got.reason) == (503, "the snapshot is gone (run 'guard feed update')")
+        assert (got.status, got.reason) == (424, "the snapshot is gone (run 'guard feed update')")
         front.screen.error = ZeroDivisionError("a mistake of ours")
         broken = get(url)
-        assert (broken.status, WHEEL.encode() in broken.body) == (503, False)
+        assert (broken.status, WHEEL.encode() in broken.body) == (424, False)
         assert [str(each).partition(" (")[0] for each in index.problems] == [
             "the snapshot is gone",
             "the page could not be judged: ZeroDivisionError('a mistake of ours')",
@@ -479,7 +479,7 @@ def test_offline_only_what_is_kept_is_served_however_old(site: Site, front: Fron
     with front.open(upstream, offline=True) as index:
         assert list(get(f"{index.address_of(upstream)}thing/").urls) == [WHEEL]
         missing = get(f"{index.address_of(upstream)}other/")
-    assert (missing.status, missing.reason) == (503, "guard is offline, and the page is not in its cache")
+    assert (missing.status, missing.reason) == (424, "guard is offline, and the page is not in its cache")
     assert site.paths == ["/simple/thing/"]
 
 

@@ -75,8 +75,8 @@ class Fetcher:
 
     network: Network
     _clients: dict[bool, httpx.Client] = field(default_factory=dict)
-    _found: dict[str, Credentials | None] = field(default_factory=dict)
-    """Credentials by the index's key."""
+    _told: dict[str, Credentials | None] = field(default_factory=dict)
+    """What the keyring said, by the index's key."""
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _asking: threading.Lock = field(default_factory=threading.Lock)
@@ -92,8 +92,8 @@ class Fetcher:
 
     def credentials(self, upstream: Upstream) -> Credentials | None:
         """Return what this index is asked with: of its URL, else of netrc, else what the keyring has told."""
-        if upstream.key in self._found:
-            return self._found[upstream.key]
+        if told := self._told.get(upstream.key):
+            return told
         own = credentials_in(upstream.url)
         return own if own and own[1] else self._of_netrc(upstream) or own
 
@@ -112,15 +112,14 @@ class Fetcher:
         self, upstream: Upstream, url: str, headers: Mapping[str, str], body: Writing, deadline: float
     ) -> Fetched | Unchanged:
         """Follow redirects to where the page is."""
-        start, asked_keyring = url, False
+        start, sent = url, self.credentials(upstream)
         hops = 0
         while hops <= REDIRECTS:
             own = origin(url) == origin(upstream.url)
-            with self._answer(upstream, url, headers, own=own) as response:
-                if response.status_code == 401 and own and not asked_keyring:
-                    asked_keyring = True
-                    if self._ask_keyring(upstream):
-                        continue
+            with self._answer(upstream, url, headers, sent if own else None) as response:
+                if response.status_code == 401 and own and (told := self._ask_keyring(upstream)) not in (None, sent):
+                    sent = told
+                    continue
                 if not response.has_redirect_location:
                     return self._receive(response, url, body, deadline, conditional=len(headers) > 1)
                 url = _next(upstream, url, response.headers["location"])
@@ -129,10 +128,9 @@ class Fetcher:
 
     @contextmanager
     def _answer(
-        self, upstream: Upstream, url: str, headers: Mapping[str, str], *, own: bool
+        self, upstream: Upstream, url: str, headers: Mapping[str, str], credentials: Credentials | None
     ) -> Iterator[httpx.Response]:
-        credentials = self.credentials(upstream) if own else None
-        client = self._client(insecure=upstream.insecure and own)
+        client = self._client(insecure=upstream.insecure and origin(url) == origin(upstream.url))
         extensions = {"trace": self._trace}
         with client.stream("GET", url, headers=dict(headers), auth=credentials, extensions=extensions) as response:
             yield response
@@ -145,7 +143,7 @@ class Fetcher:
             return Unchanged(fresh_for=_fresh_for(response, caching) if caching else None)
         if response.status_code != 200:
             raise _refused(response, url)
-        for block in decoded(response.iter_raw(BLOCK), response.headers.get("content-encoding", ""), url):
+        for block in decoded(response.iter_raw(), response.headers.get("content-encoding", ""), url):
             body.write(block)
             if self.network.clock() > deadline:
                 raise PageError("the index is too slow", status=504, where=url)
@@ -186,14 +184,12 @@ class Fetcher:
             if closed:
                 connection.close()
 
-    def _ask_keyring(self, upstream: Upstream) -> bool:
-        """Ask for credentials once, however many pages need them; say whether there are any."""
+    def _ask_keyring(self, upstream: Upstream) -> Credentials | None:
+        """Ask for credentials once, however many pages need them."""
         with self._asking:
-            if upstream.key not in self._found:
-                found = self.network.credentials(upstream.url)
-                self._found[upstream.key] = found or self.credentials(upstream)
-                return found is not None
-            return self._found[upstream.key] is not None
+            if upstream.key not in self._told:
+                self._told[upstream.key] = self.network.credentials(upstream.url)
+            return self._told[upstream.key]
 
     def _of_netrc(self, upstream: Upstream) -> Credentials | None:
         from netrc import NetrcParseError, netrc

@@ -25,7 +25,7 @@ from .keeping import Kept, Shelf, Validators, Writing, confirmed
 from .local import read_local
 from .pages import Denied, Entry, Hidden, Page, PageError, Screen
 from .serving import Answer, Request, Server, printable
-from .upstream import Credentials, Upstream, origin, with_credentials
+from .upstream import Credentials, Upstream
 
 LARGEST_PAGE = 64 << 20
 ROOM = 64 << 20
@@ -33,6 +33,9 @@ ROOM = 64 << 20
 LARGEST_SHELF = 512 << 20
 PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 REDO = re.compile(r"no-cache|max-age=0\b")
+
+UNJUDGED = 424
+"""Failed Dependency: where judging or the cache fails. Installers try again for seconds on anything from 500 on."""
 
 NOT_FOUND = Answer(status=404)
 
@@ -155,6 +158,12 @@ class LoopbackIndex:
         with self._lock:
             return tuple(self._problems)
 
+    def credentials(self, upstream: Upstream) -> Credentials | None:
+        """Return what the index is asked with: the installer needs it for files on the same host, and our pages do not
+        say it, because installers write the URLs of files into lock files and caches.
+        """
+        return self._fetcher.credentials(upstream)
+
     def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
         """Return the page as it was last seen, without asking the index; `None` where there is none."""
         kept = self._shelf.look(upstream.key, project)
@@ -210,7 +219,7 @@ class LoopbackIndex:
     def _unjudged(self, error: GuardError) -> Answer:
         with self._lock:
             self._problems.append(error)
-        return _plain(503, str(error))
+        return _plain(UNJUDGED, str(error))
 
     def _page(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
         """Return the judged page, or that it is the one which the installer has."""
@@ -236,13 +245,12 @@ class LoopbackIndex:
             kept, _ = self._current(upstream, project, redo=True)
             body = self._shelf.body(upstream.key, project, kept)
         if body is None:
-            raise PageError("the page has gone from guard's cache", status=503, now="try again")
+            raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
         return kept, body
 
     def _places(self, upstream: Upstream, page: Page) -> Callable[[Entry], str | None]:
         """Return where each entry of a page is to be found, as the screen decides."""
         decisions = self._screen(page)
-        credentials = self._fetcher.credentials(upstream) if upstream.with_credentials else None
 
         def place(entry: Entry) -> str | None:
             match decisions.get(entry.artifact.filename) or (Denied(reason=entry.problem) if entry.problem else None):
@@ -251,7 +259,7 @@ class LoopbackIndex:
                 case Hidden():
                     return None
                 case None:
-                    return _with_own(entry.href, upstream, credentials)
+                    return entry.href
 
         return place
 
@@ -264,8 +272,7 @@ class LoopbackIndex:
 
     def _tag(self, upstream: Upstream, kept: Kept) -> str:
         """Return the `ETag` of what is written from a page."""
-        credentials = self._fetcher.credentials(upstream) if upstream.with_credentials else None
-        facts = (kept.digest, kept.url, kept.content_type, self._screen.digest(), self.base, upstream.key, credentials)
+        facts = (kept.digest, kept.url, kept.content_type, self._screen.digest(), self.base, upstream.key)
         return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
 
     def _current(self, upstream: Upstream, project: NormalizedName | None, *, redo: bool) -> tuple[Kept, bytes | None]:
@@ -276,7 +283,7 @@ class LoopbackIndex:
             kept = self._shelf.look(upstream.key, project)
             if self._offline:
                 if kept is None:
-                    raise PageError("guard is offline, and the page is not in its cache", status=503)
+                    raise PageError("guard is offline, and the page is not in its cache", status=UNJUDGED)
                 return kept, None
             if kept is not None and kept.fresh(self._now()) and not redo:
                 return kept, None
@@ -303,7 +310,7 @@ class LoopbackIndex:
                 shelf.put(upstream.key, project, current, path_or_none)
         except OSError as error:
             what = f"the page cannot be kept: {error.strerror or error}"
-            raise PageError(what, status=503, where=str(shelf.directory)) from error
+            raise PageError(what, status=UNJUDGED, where=str(shelf.directory)) from error
         return current
 
     @contextmanager
@@ -353,13 +360,6 @@ def _caching(tag: str) -> tuple[tuple[str, str], ...]:
 
 def _source(upstream: Upstream, project: NormalizedName | None, kept: Kept) -> Source:
     return Source(upstream=upstream, project=project, url=kept.url)
-
-
-def _with_own(href: str, upstream: Upstream, credentials: Credentials | None) -> str:
-    """Return the URL, with the index's credentials where it is on the index's own origin."""
-    if credentials is None or origin(href) != origin(upstream.url):
-        return href
-    return with_credentials(href, credentials)
 
 
 def _kept(answer: Fetched, body: Writing, now: float) -> Kept:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..errors import UsageError
 
@@ -29,8 +29,6 @@ class Upstream:
     kind: UpstreamKind = "simple"
     insecure: bool = False
     """Whether the user told the installer not to check the certificate of this host."""
-    with_credentials: bool = False
-    """Whether URLs of files on the index's own origin are written with the credentials that the index is asked with."""
 
     @property
     def address(self) -> str:
@@ -91,15 +89,6 @@ def credentials_in(url: str) -> Credentials | None:
     if parts.username is None:
         return None
     return unquote(parts.username), unquote(parts.password or "")
-
-
-def with_credentials(url: str, credentials: Credentials) -> str:
-    """Return the URL with these credentials, in place of none."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        return url
-    user, password = (quote(part, safe="") for part in credentials)
-    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
 
 
 def local_path(url: str) -> Path:
