@@ -1,0 +1,401 @@
+"""Pages of indexes, honest and hostile: what is read of them, and that nothing else is written again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from html.parser import HTMLParser
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.utils import canonicalize_name
+
+from installguard.errors import UsageError
+from installguard.index.documents import read_document
+from installguard.index.entries import Source
+from installguard.index.filenames import read_filename
+from installguard.index.pages import Entry, Page, PageError
+from installguard.index.upstream import (
+    Upstream,
+    credentials_in,
+    local_path,
+    origin,
+    parse_upstream,
+    without_credentials,
+)
+
+if TYPE_CHECKING:
+    from installguard.index.documents import Document
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "text/html"
+THING = canonicalize_name("thing")
+WHEEL = "thing-1.0-py3-none-any.whl"
+UPSTREAM = Upstream(url="https://user:pw@index.example.org/simple/")
+SOURCE = Source(upstream=UPSTREAM, project=THING, url="https://index.example.org/simple/thing/")
+LOCAL = Source(upstream=Upstream(url="file:///opt/simple"), project=THING, url="file:///opt/simple/thing/index.html")
+FLAT = Source(upstream=Upstream(url="https://h.example.org/", kind="flat"), project=None, url="https://h.example.org/")
+
+
+def as_json(*files: object, more: Mapping[str, object]) -> bytes:
+    return json.dumps({"files": files, **more}).encode()
+
+
+def read_json(*files: object, source: Source = SOURCE, more: Mapping[str, object] = MappingProxyType({})) -> Document:
+    return read_document(as_json(*files, more=more), JSON, source)
+
+
+def read_html(text: str, source: Source = SOURCE) -> Document:
+    return read_document(text.encode(), HTML, source)
+
+
+def href(entry: Entry) -> str:
+    return entry.href
+
+
+def names(page: Page) -> list[str]:
+    return [entry.artifact.filename for entry in page.entries]
+
+
+def test_all_that_json_says_of_a_file_is_read() -> None:
+    page = read_json(
+        {
+            "filename": WHEEL,
+            "url": f"https://x:y@files.example.org/{WHEEL}?sig=1",
+            "hashes": {"sha256": "ab", "md5": "cd", "odd": 1},
+            "upload-time": "2026-01-02T03:04:05.1234567Z",
+            "yanked": "broken",
+        }
+    ).page
+    (entry,) = page.entries
+    artifact = entry.artifact
+    assert (entry.project, entry.version, entry.problem) == ("thing", "1.0", None)
+    assert artifact.url == f"https://files.example.org/{WHEEL}?sig=1"
+    assert entry.href == f"https://x:y@files.example.org/{WHEEL}?sig=1"
+    assert artifact.hashes == (("md5", "cd"), ("sha256", "ab"))
+    assert artifact.uploaded_at == datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=timezone.utc)
+    assert (artifact.yanked, artifact.kind, artifact.index) == ("broken", "wheel", "https://index.example.org/simple/")
+
+
+def test_all_that_html_says_of_a_file_is_read_and_written_again() -> None:
+    document = read_html(
+        '<!DOCTYPE html><html><head><title>x</title><meta name="pypi:repository-version" content="1.3">'
+        '<meta name="pypi:project-status" content="archived">'
+        '<meta name="pypi:project-status-reason" content="no &lt;time&gt;"></head><body>'
+        f'<a href="../../files/{WHEEL}#sha256={"a" * 64}" data-requires-python="&gt;=3.8" data-yanked="" '
+        f'data-core-metadata="sha256={"b" * 64}" rel="internal" onclick="x">anything</a></body></html>'
+    )
+    (entry,) = document.page.entries
+    assert entry.href == f"https://index.example.org/files/{WHEEL}#sha256={'a' * 64}"
+    assert (entry.artifact.hashes, entry.artifact.yanked) == ((("sha256", "a" * 64),), "")
+    assert (document.page.status, document.page.status_reason) == ("archived", "no <time>")
+    written = document.write(href).decode()
+    assert read_html(written).page == document.page
+    line = (
+        f'<a href="{entry.href}" data-requires-python="&gt;=3.8" data-yanked="" '
+        f'data-core-metadata="sha256={"b" * 64}">{WHEEL}</a>'
+    )
+    assert line in written
+    assert "onclick" not in written
+    assert '<meta name="pypi:repository-version" content="1.3">' in written
+
+
+def test_a_base_moves_relative_urls_and_the_first_one_counts() -> None:
+    document = read_html(f'<base href="/f/"><base href="https://evil.example.org/"><a href="{WHEEL}">x</a>')
+    assert [entry.href for entry in document.page.entries] == [f"https://index.example.org/f/{WHEEL}"]
+
+
+@pytest.mark.parametrize(
+    ("filename", "project", "expected"),
+    [
+        ("thing-1.0-py3-none-any.whl", "thing", ("wheel", "thing", "1.0")),
+        ("Thing-1.0-1-py3-none-any.WHL", "thing", ("wheel", "thing", "1.0")),
+        ("my_thing-1.0_1-py3-none-any.whl", "my-thing", ("wheel", "my-thing", "1.0-1")),
+        ("thing.whl", "thing", ("wheel", "thing", None)),
+        ("my-thing-1.0.tar.gz", "my-thing", ("sdist", "my-thing", "1.0")),
+        ("my-thing-1.0.tar.gz", "my", ("sdist", "my", "thing-1.0")),
+        ("my.thing-2-1.0.zip", "my-thing-2", ("sdist", "my-thing-2", "1.0")),
+        ("thing-1.0-rc1.TAR.BZ2", "thing", ("sdist", "thing", "1.0-rc1")),
+        ("other-1.0.tgz", "thing", ("sdist", "other", "1.0")),
+        ("my-thing-1.0.tar.xz", None, ("sdist", "my-thing", "1.0")),
+        ("nodash.zip", None, ("sdist", "nodash", None)),
+        ("thing-1.0.tar.zst", "thing", ("sdist", "thing", "1.0")),
+        ("thing-1.0.exe", "thing", None),
+        ("thing-1.0-py3.egg", "thing", None),
+        ("thing-1.0.tar.gz.asc", "thing", None),
+        ("", "thing", None),
+    ],
+)
+def test_a_file_name_says_kind_project_and_version(
+    filename: str, project: str | None, expected: tuple[str, str, str] | None
+) -> None:
+    assert read_filename(filename, canonicalize_name(project) if project else None) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"files"',
+        b"{}",
+        b'{"files": null}',
+        b'{"files": {"a": 1}}',
+        b'{"files": [], "x": NaN}',
+        b'{"files": [], "x": 1' + b"0" * 100_000 + b"}",
+        b'{"files": ' + b"[" * 200_000,
+        b"\xff\xfe\x00",
+        b'{"files": [' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}",
+    ],
+)
+def test_what_is_no_json_page_is_refused_in_one_line(body: bytes) -> None:
+    with pytest.raises(PageError) as caught:
+        read_document(body, JSON, SOURCE)
+    assert caught.value.status == 502
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        None,
+        1,
+        [],
+        {},
+        {"filename": WHEEL},
+        {"url": WHEEL},
+        {"filename": 1, "url": WHEEL},
+        {"filename": WHEEL, "url": None},
+        {"filename": "", "url": WHEEL},
+        {"filename": "../thing-1.0.zip", "url": "x"},
+        {"filename": "a\\thing-1.0.zip", "url": "x"},
+        {"filename": "thing-1.0\r\n.zip", "url": "x"},
+        {"filename": "thing-1.0\udcff.zip", "url": "x"},
+        {"filename": "thing-" + "1" * 1000 + ".zip", "url": "x"},
+        {"filename": "thing-1.0.zip", "url": "https://[::1/thing-1.0.zip"},
+        {"filename": "thing-1.0.zip", "url": "\ud800"},
+        {"filename": "thing-1.0.zip", "url": "x" * 10_000},
+        {"filename": "other-1.0.zip", "url": "other-1.0.zip"},
+        {"filename": "other-1.0-py3-none-any.whl", "url": "other-1.0-py3-none-any.whl"},
+        {"filename": "thing-1.0.exe", "url": "thing-1.0.exe"},
+    ],
+)
+def test_an_entry_that_no_installer_could_use_is_left_out(file: object) -> None:
+    document = read_json(file, {"filename": WHEEL, "url": WHEEL})
+    assert names(document.page) == [WHEEL]
+    assert len(json.loads(document.write(href))["files"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"javascript:alert(1)//{WHEEL}", "its URL is of another kind than the index: javascript"),
+        (f"data:text/html,{WHEEL}", "its URL is of another kind than the index: data"),
+        (f"file:///etc/{WHEEL}", "its URL is of another kind than the index: file"),
+        (f"FILE:///etc/{WHEEL}", "its URL is of another kind than the index: file"),
+        ("https://h.example.org/thing-6.6.6-py3-none-any.whl", "its URL names another file"),
+        ("https://h.example.org/thing-6.6.6.tar.gz/", "its URL names another file"),
+        ("https://h.example.org/x%2Fthing-6.6.6.tar.gz", "its URL names another file"),
+        (f"https://h.example.org/{WHEEL}/evil-1.tar.gz", "its URL names another file"),
+        (f"https://h.example.org/download/123?name={WHEEL}", None),
+        ("https://h.example.org/download/123", None),
+        (f"http://h.example.org/{WHEEL}", None),
+        (f"//h.example.org/{WHEEL}", None),
+        (f"https://h.example.org/{WHEEL}/", None),
+    ],
+)
+def test_a_url_of_another_kind_or_of_another_file_is_denied(url: str, problem: str | None) -> None:
+    (entry,) = read_json({"filename": WHEEL, "url": url}).page.entries
+    assert entry.problem == problem
+
+
+def test_a_file_url_is_good_where_the_index_itself_is_local() -> None:
+    (entry,) = read_json({"filename": WHEEL, "url": f"../{WHEEL}"}, source=LOCAL).page.entries
+    assert (entry.href, entry.problem) == (f"file:///opt/simple/{WHEEL}", None)
+
+
+def test_a_url_is_written_in_one_spelling_that_every_client_reads_alike() -> None:
+    (entry,) = read_json(
+        {"filename": "thing-1.0+a b.zip", "url": 'https://h.example.org/a\\b"<é/thing-1.0%2Ba b.zip'}
+    ).page.entries
+    assert entry.href == "https://h.example.org/a%5Cb%22%3C%C3%A9/thing-1.0%2Ba%20b.zip"
+    assert entry.problem is None
+
+
+def test_the_same_name_twice_is_two_entries() -> None:
+    document = read_json({"filename": WHEEL, "url": f"a/{WHEEL}"}, {"filename": WHEEL, "url": f"b/{WHEEL}"})
+    assert names(document.page) == [WHEEL, WHEEL]
+    assert [file["url"] for file in json.loads(document.write(lambda entry: "denied"))["files"]] == ["denied"] * 2
+
+
+def test_a_key_that_comes_twice_is_written_once_as_it_was_judged() -> None:
+    one, two = (f'"filename": "thing-{number}.zip", "url": "thing-{number}.zip"' for number in (1, 2))
+    body = f'{{"files": [{{{one}, {two}}}]}}'.encode()
+    document = read_document(body, JSON, SOURCE)
+    written = document.write(href)
+    assert names(document.page) == ["thing-2.zip"]
+    assert b"thing-1.zip" not in written
+
+
+@pytest.mark.parametrize("status", ["active", "archived", "deprecated", "quarantined"])
+def test_the_status_of_the_project_is_read(status: str) -> None:
+    page = read_json(more={"project-status": {"status": status, "reason": "because"}}).page
+    assert (page.status, page.status_reason) == (status, "because")
+
+
+@pytest.mark.parametrize(
+    "status", [None, 1, "active", [], {"status": 1}, {"status": "odd", "reason": "x"}, {"status": []}]
+)
+def test_a_status_that_is_not_known_is_none(status: object) -> None:
+    page = read_json(more={"project-status": status}).page
+    assert (page.status, page.status_reason) == (None, "")
+
+
+@pytest.mark.parametrize("moment", ["", "yesterday", 5, None, "2026-13-01T00:00:00Z", "9" * 5000])
+def test_a_time_that_cannot_be_read_is_none(moment: object) -> None:
+    (entry,) = read_json({"filename": WHEEL, "url": WHEEL, "upload-time": moment}).page.entries
+    assert entry.artifact.uploaded_at is None
+
+
+@pytest.mark.parametrize(
+    ("yanked", "read"), [(False, None), (None, None), ("", ""), (True, ""), ("why", "why"), (0, None), ([1], "")]
+)
+def test_yanked_is_read_generously(yanked: object, read: str | None) -> None:
+    (entry,) = read_json({"filename": WHEEL, "url": WHEEL, "yanked": yanked}).page.entries
+    assert entry.artifact.yanked == read
+
+
+def test_html_that_could_be_read_in_two_ways_is_written_in_one() -> None:
+    text = (
+        f'<a href="{WHEEL}" href="thing-6-py3-none-any.whl" data-x\'"><b="1" data-ok="1">'
+        f'<!-- <a href="thing-7.zip"> --><script><a href="thing-8.zip"></script>'
+        f'<A HREF=thing-9.zip>thing-1.zip</A><a>no</a><a href="thing-5.zip'
+    )
+    document = read_html(text)
+    written = document.write(href).decode()
+    assert names(document.page) == [WHEEL, "thing-9.zip"]
+    assert "thing-6" not in written
+    assert "thing-8" not in written
+    assert "data-x" not in written
+    assert ">thing-9.zip</a>" in written
+    assert "thing-1.zip" not in written
+
+
+def test_a_flat_page_has_the_files_of_all_projects() -> None:
+    page = read_html(f'<a href="{WHEEL}">x</a><a href="my-other-2.0.tar.gz">y</a><a href="up/">z</a>', FLAT).page
+    assert [(entry.project, entry.version) for entry in page.entries] == [("thing", "1.0"), ("my-other", "2.0")]
+    assert page.project is None
+
+
+class Anchors(HTMLParser):
+    """The links of a page, as any reader sees them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.hrefs += [value or "" for name, value in attrs if tag == "a" and name == "href"]
+
+
+ODD = st.text(st.sampled_from("/\\:?#%2eEwhl.targz-_thing10 \t\n\"'<>@[]&;\u202e\udc80é+"), max_size=30)
+NAMES = st.sampled_from([WHEEL, "thing-1.0.tar.gz", "thing-6.6.6.zip", "evil-1.zip", "x"]) | ODD
+URLS = st.builds(
+    lambda head, name, tail: f"{head}{name}{tail}",
+    st.sampled_from(["", "https://h.example.org/", "//", "/a/"]) | ODD,
+    NAMES,
+    ODD | st.just(""),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | ODD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3),
+    max_leaves=5,
+)
+FILES = st.fixed_dictionaries(
+    {"filename": NAMES, "url": URLS}, optional={"hashes": VALUES, "yanked": VALUES, "upload-time": VALUES, "x": VALUES}
+)
+
+
+@given(
+    files=st.lists(FILES | VALUES, max_size=4),
+    more=st.dictionaries(st.sampled_from(["meta", "name", "project-status"]), VALUES),
+)
+@settings(max_examples=300, deadline=None)
+def test_every_file_on_a_json_page_that_is_written_has_been_judged_under_its_name(
+    files: list[object], more: dict[str, Any]
+) -> None:
+    document = read_json(*files, more=more)
+    written = json.loads(document.write(href))
+    assert [file["filename"] for file in written["files"]] == names(document.page)
+    for file, entry in zip(written["files"], document.page.entries, strict=True):
+        assert file["url"] == entry.href
+        assert entry.href.isascii()
+        assert entry.href.isprintable()
+        last = unquote(urlsplit(entry.href).path.rstrip("/").rpartition("/")[2])
+        assert entry.problem or last == file["filename"] or read_filename(last, THING) is None
+
+
+@given(hrefs=st.lists(URLS, max_size=4), noise=ODD)
+@settings(max_examples=300, deadline=None)
+def test_every_link_on_an_html_page_that_is_written_has_been_judged_under_its_name(
+    hrefs: list[str], noise: str
+) -> None:
+    document = read_html("".join(f'{noise}<a href="{each}">x</a>' for each in hrefs).encode(errors="replace").decode())
+    written = document.write(href).decode()
+    assert Anchors(written).hrefs == [entry.href for entry in document.page.entries]
+    again = read_html(written).page
+    assert again.entries == document.page.entries
+    denied = Anchors(document.write(lambda entry: "https://loopback.example.org/no").decode()).hrefs
+    assert set(denied) <= {"https://loopback.example.org/no"}
+
+
+@given(text=ODD)
+def test_a_url_without_credentials_has_none(text: str) -> None:
+    url = without_credentials(f"https://{text}")
+    assert "@" not in url[8:].replace("?", "/").replace("#", "/").partition("/")[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("https://h.example.org/x@y", None),
+        ("https://bob@h.example.org/", ("bob", "")),
+        ("https://bob:p%40w@h.example.org/", ("bob", "p@w")),
+        ("https://:token@h.example.org/", ("", "token")),
+    ],
+)
+def test_credentials_are_read_from_the_url(url: str, read: tuple[str, str] | None) -> None:
+    assert credentials_in(url) == read
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin("https://a:b@H.example.org./x") == origin("https://h.example.org:443/y")
+    assert origin("https://h.example.org/") != origin("http://h.example.org:443/")
+    assert origin("https://h.example.org/") != origin("https://h.example.org:444/")
+
+
+@pytest.mark.parametrize(
+    "text", ["ftp://h.example.org/", "https://", "https:///x", "http://[/", "http://h:0/", "git+https://h.example.org/"]
+)
+def test_what_cannot_be_asked_is_no_index(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="is no index that can be asked"):
+        parse_upstream(text, base=tmp_path)
+
+
+def test_a_path_is_an_index_on_this_machine(tmp_path: Path) -> None:
+    upstream = parse_upstream("my wheels", "flat", base=tmp_path)
+    assert upstream.local
+    assert local_path(upstream.url) == tmp_path / "my wheels"
+    with pytest.raises(ValueError, match="with a host"):
+        local_path("file://elsewhere/x")
