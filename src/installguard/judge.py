@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
@@ -87,10 +87,10 @@ class Judge:
         *public_indexes* are those that the installer takes where none is configured.
         """
         self._public_indexes = tuple(public_indexes)
-        age = self.policy.release.min_age
         licenses = self.policy.licenses
+        young_after = self.young_after()
         return {
-            "young_after": (self._clock() - age).timestamp() if age else None,
+            "young_after": young_after.timestamp() if young_after else None,
             "licenses": bool(licenses.deny) or licenses.unknown is not Level.ALLOW,
         }
 
@@ -165,6 +165,29 @@ class Judge:
         for name, offered in versions.items():
             self._offered[name] = tuple(parse_version(version) for version in offered)
 
+    def consider(self, distributions: Iterable[Distribution]) -> Verdict:
+        """Return the verdict on *distributions* alone, which are not remembered: they might be chosen, or not."""
+        return self._rule(tuple(map(self._completed, distributions)))
+
+    def knows_of(self, name: NormalizedName) -> bool:
+        """Tell whether any advisory is about the project."""
+        self._advisories_on_names({name})
+        return bool(self._known[name])
+
+    def young_after(self) -> datetime | None:
+        """Return from which upload time on a file is young; `None` where the policy holds none back."""
+        age = self.policy.release.min_age
+        return self._clock() - age if age else None
+
+    def now(self) -> datetime:
+        """Return the time, aware."""
+        return self._clock()
+
+    @property
+    def snapshot(self) -> SnapshotInfo:
+        """What is judged by."""
+        return self._snapshot.info
+
     def verdict(self) -> Verdict:
         """Return the verdict on everything asked about so far."""
         return self._rule(tuple(map(self._completed, self._distributions.values())))
@@ -208,7 +231,9 @@ class Judge:
             self._distributions[dropped] = replace(self._distributions[dropped], role="build")
 
     def _advisories_on(self, distributions: Iterable[Distribution]) -> tuple[Advisory, ...]:
-        names = {distribution.name for distribution in distributions if distribution.name is not None}
+        return self._advisories_on_names({each.name for each in distributions if each.name is not None})
+
+    def _advisories_on_names(self, names: Set[NormalizedName]) -> tuple[Advisory, ...]:
         unknown = names - self._known.keys()
         if unknown:
             found: dict[NormalizedName, list[Advisory]] = {name: [] for name in unknown}
@@ -262,10 +287,14 @@ def sorting_key(release: Release | None) -> Version:
 
 def key(distribution: Distribution) -> Key:
     """Return what tells one distribution from another within a run: whether it is for a build, where it is from, and
-    its name, since one archive or checkout may hold several projects.
+    its name, since one archive or checkout may hold several projects. Two lock files may say different things of a
+    release, and need not say where it is.
     """
     role = "build" if distribution.role == "build" else "install"
     name = distribution.name or ""
+    if distribution.lock is not None:
+        origin, version = distribution.origin, distribution.release and str(distribution.release.version)
+        return (role, type(origin).__name__, f"{distribution.lock}\n{version}\n{origin}", name)
     match distribution.origin:
         case Artifact(url=place) | DirectUrl(url=place) | VcsCheckout(url=place) | LocalTree(path=place):
             return (role, type(distribution.origin).__name__, place, name)

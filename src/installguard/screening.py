@@ -1,0 +1,149 @@
+"""Judges the pages of the loopback index: what is denied keeps its place there, what is too young is left out."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timezone
+
+from packaging.utils import NormalizedName
+
+from . import __version__
+from .index.pages import Decision, Denied, Entry, Hidden, Page
+from .judge import Judge
+from .model import Artifact, Distribution, Level, Release, parse_version, version_key
+from .policy import PackageMatch, Policy, Ruling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What is known beforehand of what will be chosen."""
+
+    requested: frozenset[NormalizedName] = frozenset()
+    """The projects that the user asked for."""
+    pinned: frozenset[NormalizedName] = frozenset()
+    """Those of which the user asked for one version."""
+    locked: frozenset[tuple[NormalizedName, str]] = frozenset()
+    """Name and `version_key` of releases whose very bytes a lock file names."""
+
+
+class PageScreen:
+    """Decides about the entries of pages by a judge; may be called in many threads at once."""
+
+    def __init__(self, judge: Judge, wishes: Wishes) -> None:
+        self._judge = judge
+        self._wishes = wishes
+        self._lock = threading.Lock()
+        self._digest = digest_of(judge, wishes)
+
+    def digest(self) -> str:
+        """Return what changes whenever a decision may change."""
+        return self._digest
+
+    def __call__(self, page: Page) -> Mapping[str, Decision]:
+        """Return the decisions on a page, by file name; raises `FeedError` where the snapshot cannot be read."""
+        with self._lock:
+            return dict(self._decisions([self.distribution(page, entry) for entry in page.entries]))
+
+    def distribution(self, page: Page, entry: Entry) -> Distribution:
+        """Return an entry as what an installer would place if it chose it."""
+        name = entry.project
+        version = parse_version(entry.version) if entry.version is not None else None
+        release = Release(name=name, version=version) if name is not None and version is not None else None
+        locked = release is not None and (release.name, version_key(release.version)) in self._wishes.locked
+        return Distribution(
+            name=name,
+            release=release,
+            origin=entry.artifact,
+            requested=name in self._wishes.requested,
+            builds=entry.artifact.kind == "sdist",
+            pinned=locked or name in self._wishes.pinned,
+            hashed=locked,
+            status=page.status,
+            status_reason=page.status_reason,
+        )
+
+    def _decisions(self, offered: Sequence[Distribution]) -> Iterator[tuple[str, Decision]]:
+        hidden = set(self._hidden(offered))
+        kinds: dict[tuple[object, ...], list[Distribution]] = {}
+        for each in offered:
+            if filename(each) not in hidden:
+                kinds.setdefault(self._kind(each), []).append(each)
+        stopping = self._stopping([alike[0] for alike in kinds.values()])
+        for alike in kinds.values():
+            if ruling := stopping.get(alike[0]):
+                yield from ((filename(each), Denied(reason=reason(each, ruling))) for each in alike)
+        yield from ((each, Hidden()) for each in hidden)
+
+    def _stopping(self, offered: Sequence[Distribution]) -> Mapping[Distribution, Ruling]:
+        """Return, of each distribution that may not be used, the ruling that says so first."""
+        found: dict[Distribution, Ruling] = {}
+        if offered:
+            least = max(self._judge.policy.fail_on, Level.WARN)
+            for ruling in self._judge.consider(offered).rulings:
+                if ruling.level >= least and ruling.finding.subject is not None:
+                    found.setdefault(ruling.finding.subject, ruling)
+        return {each: found[each] for each in offered if each in found}
+
+    def _kind(self, distribution: Distribution) -> tuple[object, ...]:
+        """Return what distributions have in common that no advisory and no version in the policy tells apart."""
+        name, origin = distribution.name, distribution.origin
+        if name is None or not isinstance(origin, Artifact):
+            return (distribution,)
+        if self._judge.knows_of(name) or tells_versions_apart(self._judge.policy, name):
+            return (name, distribution.release, origin.kind, origin.yanked is None, self._age(origin))
+        readable = distribution.release is not None
+        return (name, readable, distribution.hashed, origin.kind, origin.yanked is None, self._age(origin))
+
+    def _age(self, origin: Artifact) -> bool | None:
+        """Return whether a file is young; `None` where its index does not say."""
+        limit = self._judge.young_after()
+        return None if origin.uploaded_at is None else limit is not None and origin.uploaded_at > limit
+
+    def _hidden(self, offered: Sequence[Distribution]) -> Iterator[str]:
+        """Yield the files that the resolver is not to see yet; an exact pin of one is denied in words instead."""
+        by_name: dict[NormalizedName, list[Distribution]] = {}
+        for each in offered:
+            if each.name is not None and each.release is not None and not each.pinned:
+                by_name.setdefault(each.name, []).append(each)
+        for project in by_name.values():
+            young = [each for each in project if isinstance(each.origin, Artifact) and self._age(each.origin)]
+            if young:
+                older = {str(each.release.version) for each in project if each.release and each not in young}
+                seen = self._judge.allow_young(young, sorted(older))
+                yield from (filename(each) for each in young if each.release and str(each.release.version) not in seen)
+
+
+def filename(distribution: Distribution) -> str:
+    """Return the file name of what an index offers."""
+    return distribution.origin.filename if isinstance(distribution.origin, Artifact) else ""
+
+
+def reason(distribution: Distribution, ruling: Ruling) -> str:
+    """Return why a file is denied, in a line that installers show."""
+    finding = ruling.finding
+    advisory = f" {finding.advisory.id}" if finding.advisory is not None else ""
+    return f"denied by guard: {finding.code}{advisory}: {distribution.label} {finding.detail}"
+
+
+def tells_versions_apart(policy: Policy, name: NormalizedName) -> bool:
+    """Tell whether the policy may rule two releases of a project differently though no feed says anything of them."""
+    return any(each.name == name for each in policy.waivers) or any(each.specifier for each in matches(policy))
+
+
+def matches(policy: Policy) -> Iterable[PackageMatch]:
+    """Return every glob of the policy that may carry a specifier."""
+    packages = policy.packages
+    denied = (each.match for each in packages.deny)
+    return (*packages.allow, *denied, *policy.release.min_age_exclude, *policy.builds.allow)
+
+
+def digest_of(judge: Judge, wishes: Wishes) -> str:
+    """Return a digest of all that decisions depend on; the time counts by the hour, in which ages change little."""
+    hour = judge.now().astimezone(timezone.utc).strftime("%Y-%m-%d %H")
+    policy, info = judge.policy, judge.snapshot
+    facts = (__version__, policy.digest, policy.fail_on.word, info.digest, info.problem, info.missing, hour)
+    named = sorted(wishes.requested) if policy.packages.similar_name >= max(policy.fail_on, Level.WARN) else []
+    return hashlib.sha256(repr((facts, named, sorted(wishes.pinned), sorted(wishes.locked))).encode()).hexdigest()
