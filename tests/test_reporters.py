@@ -321,11 +321,11 @@ def test_json_has_every_field_of_the_schema_in_order(verdict: Verdict) -> None:
         "schema", "guard", "verdict", "command", "target", "snapshot", "policy", "distributions", "rulings", "counts",
         "installer", "seconds",
     ]  # fmt: skip
-    assert all(
-        list(each)
-        == ["name", "version", "role", "requested", "required_by", "origin", "path", "artifact", "level", "fixes"]
-        for each in data["distributions"]
-    )
+    fields = [
+        "name", "version", "role", "requested", "required_by", "origin", "path", "artifact", "level", "fixes", "lock",
+        "scope",
+    ]  # fmt: skip
+    assert all(list(each) == fields for each in data["distributions"])
     assert all(
         list(each) == ["code", "level", "name", "version", "advisory", "message", "fix", "lift", "waiver"]
         for each in data["rulings"]

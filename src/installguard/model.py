@@ -86,7 +86,7 @@ class Artifact:
 
     filename: str
     url: str
-    """Without credentials."""
+    """Without credentials; empty where a lock file does not tell it."""
     hashes: Hashes = ()
     kind: ArtifactKind
     index: str | None = None
@@ -193,6 +193,10 @@ class Distribution:
     """Ids of advisories that affect the release otherwise chosen and not this one; they excuse its being young."""
     available: tuple[AnyVersion, ...] = ()
     """Versions of the project that its index offers, where the installer told; only fixes are looked for among them."""
+    lock: str | None = None
+    """The lock file whose entry it is; several where they say the same of it."""
+    scope: str | None = None
+    """For whom that lock file holds it, in words; `None` for everybody, and where it is of no lock file."""
 
     @property
     def label(self) -> str:
@@ -201,7 +205,7 @@ class Distribution:
             return str(self.release)
         match self.origin:
             case Artifact(filename=filename) | DirectUrl(filename=filename):
-                return filename
+                return filename or self.name or ""
             case VcsCheckout(url=url):
                 return url
             case LocalTree(path=path) | Installed(location=path):

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -61,20 +62,23 @@ def parser(verb: str, description: str) -> Parser:
 
 
 def check(arguments: Sequence[str], options: Options, request: Request) -> int:
-    """Judge exact releases and pinned requirement files."""
-    from .frontends.pins import UNDERSTOOD, read_targets
+    """Judge exact releases, pinned requirement files and lock files."""
+    from .frontends.checked import read_checked
 
-    own = parser("check", "Judge exact releases; resolves nothing, runs nothing, installs nothing.")
-    own.add_argument("releases", nargs="*", metavar="NAME==VERSION", help="a release; NAME===anything for odd versions")
+    own = parser("check", "Judge exact releases and lock files; resolves nothing, runs nothing, installs nothing.")
+    own.add_argument(
+        "releases",
+        nargs="*",
+        metavar="NAME==VERSION|LOCKFILE",
+        help="a release (NAME===anything for odd versions); uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock",
+    )
     own.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="pinned requirements")
     given = own.parse_args(arguments)
-    if not given.releases and not given.requirement:
-        raise UsageError("nothing to check", where="guard check", now=UNDERSTOOD)
     prepare_report(options)
-    here = request.surroundings.cwd
-    return report(
-        judge_releases(request, read_targets(given.releases, [here / file for file in given.requirement])), options
-    )
+    checked = read_checked(given.releases, given.requirement, request.surroundings.cwd)
+    conclusion = judge_releases(request, checked.distributions)
+    run = replace(conclusion.run, notes=(*conclusion.run.notes, *checked.notes))
+    return report(replace(conclusion, run=run), options)
 
 
 def audit(arguments: Sequence[str], options: Options, request: Request) -> int:

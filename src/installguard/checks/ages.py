@@ -9,7 +9,7 @@ from ..model import Advisory, Artifact, Code, Distribution, Evidence, Finding, L
 from ..osv import Unaffected, affects
 from ..policy import Policy
 from .packages import admits
-from .subjects import subjects
+from .subjects import names_file, subjects
 
 
 def check_release_age(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
@@ -18,7 +18,7 @@ def check_release_age(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
         return
     for subject in subjects(evidence):
         match subject.origin:
-            case Artifact(filename=filename, uploaded_at=uploaded_at) if filename and subject.role != "installed":
+            case Artifact(uploaded_at=uploaded_at) if names_file(subject) and subject.role != "installed":
                 found = _of_age(subject, uploaded_at, evidence.now, policy.release.min_age)
                 if found is not None and not _excused(subject, found, evidence, policy):
                     yield found

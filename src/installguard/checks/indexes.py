@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ..model import Artifact, Code, DirectUrl, Distribution, Evidence, Finding, Installed, LocalTree, VcsCheckout
 from ..policy import IndexPin, Policy
 from .packages import admits
-from .subjects import subjects
+from .subjects import names_file, subjects
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -46,7 +46,9 @@ def privately_pinned(subject: Distribution, evidence: Evidence, policy: Policy) 
 def _elsewhere(subject: Distribution, pin: IndexPin) -> str | None:
     """Return where *subject* comes from, `None` where that is the index of *pin* or no index is concerned."""
     match subject.origin:
-        case Artifact(filename="") | Installed() | LocalTree():
+        case Artifact(index=None) if not names_file(subject):
+            return None
+        case Installed() | LocalTree():
             return None
         case Artifact(index=index):
             return _other_index(index, pin.url)

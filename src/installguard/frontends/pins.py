@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CalledProcessError
 
@@ -14,7 +14,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from ..errors import UnjudgedError, UsageError
-from ..model import Artifact, Distribution, Release, parse_version, version_key
+from ..model import Artifact, Distribution, Hashes, Release, parse_version, version_key
 
 UNDERSTOOD = "understood are NAME==VERSION, NAME===VERSION and -r FILE of such lines"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -38,11 +38,19 @@ def parse_pin(text: str) -> Distribution:
     return _pinned(release, requirement=text.strip())
 
 
+def names_release(text: str) -> bool:
+    """Return whether `parse_pin` understands *text*."""
+    return _parse_release(text) is not None
+
+
 def once(distributions: Iterable[Distribution]) -> tuple[Distribution, ...]:
-    """Return *distributions* without a release that came before (`1.0` and `1.0.0` are one)."""
+    """Return *distributions* without a release that came before (`1.0` and `1.0.0` are one); hashed if each time."""
     found: dict[tuple[NormalizedName, str] | None, Distribution] = {}
     for each in distributions:
-        found.setdefault((each.release.name, version_key(each.release.version)) if each.release else None, each)
+        key = (each.release.name, version_key(each.release.version)) if each.release else None
+        known = found.setdefault(key, each)
+        if known.hashed and not each.hashed:
+            found[key] = replace(known, hashed=False)
     return tuple(found.values())
 
 
@@ -59,15 +67,19 @@ def _parse_release(text: str) -> Release | None:
         return None
 
 
-def _pinned(release: Release, *, requirement: str) -> Distribution:
+def _pinned(
+    release: Release, *, requirement: str, hashes: Hashes = (), index: str | None = None, marker: str = ""
+) -> Distribution:
     """Return a release asked for by name: which file of it will come is not known, so it has no file name."""
     return Distribution(
         name=release.name,
         release=release,
-        origin=Artifact(filename="", url=release.pin, kind="wheel"),
+        origin=Artifact(filename="", url=release.pin, kind="wheel", hashes=hashes, index=index),
         requested=True,
         requirement=requirement,
         pinned=True,
+        hashed=bool(hashes),
+        scope=f"only where {marker}" if marker else None,
     )
 
 
@@ -93,13 +105,16 @@ def read_requirements(path: Path) -> tuple[Distribution, ...]:
     """Return the releases that a requirement file names, with the files that it names by `-r` and `-c`.
 
     Lines whose marker is false here are skipped; constraints pin what is required without a version. Anything that is
-    not pinned, or not understood, is a `UsageError` with file and line. Nothing is fetched.
+    not pinned, or not understood, is a `UsageError` with file and line. Nothing is fetched. Hashes are those of any
+    file of the release; the index is known where the files name one, and no other place beside it.
     """
-    lines = list(_follow(path, constraint=False, seen=set()))
+    options: list[str] = []
+    lines = list(_follow(path, constraint=False, seen=set(), options=options))
+    index = _index(options)
     held = [line for line in lines if _marker_holds(line)]
     constraints = _constraints([line for line in held if line.constraint])
     required = [line for line in held if not line.constraint]
-    return once(_distribution(line, parsed, constraints) for line, parsed in _parsed(required))
+    return once(_distribution(line, parsed, constraints, index) for line, parsed in _parsed(required))
 
 
 def _constraints(lines: Sequence[_Line]) -> Mapping[NormalizedName, Release]:
@@ -107,14 +122,16 @@ def _constraints(lines: Sequence[_Line]) -> Mapping[NormalizedName, Release]:
     return {release.name: release for release in releases}
 
 
-def _distribution(line: _Line, parsed: str, constraints: Mapping[NormalizedName, Release]) -> Distribution:
+def _distribution(
+    line: _Line, parsed: str, constraints: Mapping[NormalizedName, Release], index: str | None
+) -> Distribution:
     release = _parse_release(parsed)
     if release is None:
         bare = re.match(_NAME, parsed)
         release = constraints.get(canonicalize_name(bare[0])) if bare else None
     if release is None:
         raise UsageError(f"{parsed!r} is not pinned to one release", where=line.where, now="pin it as NAME==VERSION")
-    return _pinned(release, requirement=parsed)
+    return _pinned(release, requirement=parsed, hashes=_hashes(line), index=index, marker=_marker(line))
 
 
 # ---------------------------------------------------------------- lines (as pip reads them)
@@ -133,8 +150,8 @@ _FILES = 200
 """Requirement files that one may lead to."""
 
 
-def _follow(path: Path, *, constraint: bool, seen: set[tuple[Path, bool]]) -> Iterator[_Line]:
-    """Yield the requirement lines of *path* and of the files that it names; each file once."""
+def _follow(path: Path, *, constraint: bool, seen: set[tuple[Path, bool]], options: list[str]) -> Iterator[_Line]:
+    """Yield the requirement lines of *path* and of the files that it names, each file once; note its *options*."""
     if (path.resolve(), constraint) in seen:
         return
     seen.add((path.resolve(), constraint))
@@ -144,13 +161,24 @@ def _follow(path: Path, *, constraint: bool, seen: set[tuple[Path, bool]]) -> It
         line = _Line(text=text, file=path, number=number, constraint=constraint)
         nested = _NESTED.match(text)
         if nested is not None:
-            yield from _follow(
-                _local(nested[2].strip(), line), constraint=constraint or nested[1] in ("-c", "--constraint"), seen=seen
-            )
+            held = constraint or nested[1] in ("-c", "--constraint")
+            yield from _follow(_local(nested[2].strip(), line), constraint=held, seen=seen, options=options)
         elif not text.startswith("-"):
             yield line
         elif re.split(r"[\s=]", text, maxsplit=1)[0] not in _HARMLESS:
             raise UsageError(f"{text!r} is not pinned to one release", where=line.where, now=UNDERSTOOD)
+        else:
+            options.append(text)
+
+
+def _index(options: Sequence[str]) -> str | None:
+    """Return the only place that releases come from by these options; `None` where that is not told."""
+    given = [re.split(r"[\s=]+", option, maxsplit=1) for option in options]
+    indexes = [words[1] for words in given if words[0] in ("-i", "--index-url", "--pypi-url") and len(words) > 1]
+    elsewhere = ("--extra-index-url", "-f", "--find-links", "--no-index")
+    if not indexes or any(words[0] in elsewhere for words in given):
+        return None
+    return re.sub(r"(?<=://)[^/\s?#]*@", "", indexes[-1].strip("\"'"))
 
 
 def _local(target: str, line: _Line) -> Path:
@@ -191,6 +219,23 @@ def _cut(number: int, text: str) -> Iterator[tuple[int, str]]:
 def _requirement(line: _Line) -> str:
     """Return the line without its options (`--hash=…`) and its marker."""
     return _OPTIONS.split(f"{line.text} ", maxsplit=1)[0].split(";", 1)[0].strip()
+
+
+def _hashes(line: _Line) -> Hashes:
+    """Return the hashes that the line names, of whichever file of the release."""
+    written = re.findall(r"\s--hash[\s=]+(\S+)", line.text)
+    hashes = [_HASH.match(each) for each in written]
+    if not all(hashes):
+        raise UsageError("'--hash' is no hash", where=line.where, now="lock it again: --hash=sha256:…")
+    return tuple(sorted({(each[1].lower(), each[2].lower()) for each in hashes if each}))
+
+
+_HASH = re.compile(r"([A-Za-z0-9_]+):([0-9A-Fa-f]{8,200})\Z")
+
+
+def _marker(line: _Line) -> str:
+    """Return the marker of the line, empty where it has none."""
+    return _OPTIONS.split(f"{line.text} ", maxsplit=1)[0].partition(";")[2].strip()
 
 
 def _marker_holds(line: _Line) -> bool:

@@ -139,6 +139,8 @@ def _distribution(each: Distribution, level: Level, found: Mapping[NormalizedNam
         "artifact": _artifact(each.origin),
         "level": level.word,
         "fixes": list(each.fixes),
+        "lock": each.lock,
+        "scope": each.scope,
     }
 
 

@@ -34,7 +34,7 @@ from .remedies import fix, lift, verb
 
 _RED, _YELLOW, _GREEN, _DIM, _OFF = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[2m", "\x1b[0m"
 _COLOURS = {"error": _RED, "warning": _YELLOW, "waived": _DIM, "note": _DIM}
-_KEYS = ("required by", "built for", "installed", "evidence", "file", "source", "fix", "lift", "waived")
+_KEYS = ("required by", "built for", "installed", "locked", "evidence", "file", "source", "fix", "lift", "waived")
 _KEY_WIDTH = max(len(key) for key in _KEYS) + 2
 _LIFTS = "lifts: release.min-age-exclude"
 _SHOWN = 3
@@ -212,7 +212,8 @@ class _Context:
         """Yield *group* in one line, with the fix where one is known."""
         requirement = next((finding.fix for finding in group.findings if finding.fix), None)
         remedy = f" · fix {requirement}" if requirement else ""
-        yield from self.page.headline("warning", group.code.value, f"{_brief(group)}{remedy}")
+        scope = f" · {group.subject.scope}" if group.subject is not None and group.subject.scope else ""
+        yield from self.page.headline("warning", group.code.value, f"{_brief(group)}{scope}{remedy}")
 
     def way(self, subject: Distribution) -> Iterator[str]:
         path = path_to(subject, self.chains)
@@ -222,6 +223,8 @@ class _Context:
             yield from self.page.row(key, " → ".join((*map(self.labelled, path), last)))
         if isinstance(subject.origin, Installed):
             yield from self.page.row("installed", subject.origin.location)
+        if subject.lock is not None:
+            yield from self.page.row("locked", ", ".join(filter(None, (f"in {subject.lock}", subject.scope))))
 
     def labelled(self, name: NormalizedName) -> str:
         """Return *name* with its version where it is among the distributions, rather as placed than as building."""

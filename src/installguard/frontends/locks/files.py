@@ -1,0 +1,104 @@
+"""Files by which a lock pins a release: what their names tell, and which of them stands for all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from ...model import AnyVersion, ArtifactKind, DirectUrl, parse_version
+from .entries import LockedFile, Registry, Source
+from .tables import Table
+
+_SDIST = re.compile(r"\.(?:tar\.gz|zip|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.lzma|tlz|tar\.Z|tar)\Z", re.IGNORECASE)
+
+
+def file_name(url: str) -> str:
+    """Return the last part of a URL's path, or of a file's."""
+    path = url.partition("#")[0].partition("?")[0] if "://" in url else url.replace("\\", "/")
+    name = path.rstrip("/").rpartition("/")[2]
+    return unquote(name) if "%" in name else name
+
+
+def is_archive(path: str) -> bool:
+    """Return whether a path is that of a wheel or an sdist, and not of a directory."""
+    return path.lower().endswith(".whl") or bool(_SDIST.search(path))
+
+
+def kind_of(filename: str) -> ArtifactKind | None:
+    """Return whether a file is a wheel or is built first; `None` where it has no name."""
+    if not filename:
+        return None
+    return "wheel" if filename.lower().endswith(".whl") else "sdist"
+
+
+def refuse_strangers(
+    table: Table, name: NormalizedName, version: AnyVersion | None, files: Sequence[LockedFile]
+) -> None:
+    """Raise `UsageError` where a file's own name says that it is of another release than the entry's.
+
+    An entry that looks harmless would else bring whatever its URL names.
+    """
+    written = table.text("version") or ""
+    for file in files:
+        if not _begins(file.filename, name, written) and not may_be_of(file.filename, name, version):
+            pinned = name if version is None else f"{name} {version}"
+            raise table.wrong(f"{file.filename!r} is no file of {pinned}", now="see who changed it, and lock it again")
+
+
+def _begins(filename: str, name: NormalizedName, written: str) -> bool:
+    """Return whether a file name is plainly of the release: this is quickly told, and nearly always so."""
+    project, _, rest = filename.partition("-")
+    if project.replace("_", "-") != name or not rest.startswith(written):
+        return False
+    end = rest[len(written) :]
+    return end.startswith("-") if filename.endswith(".whl") else end in (".tar.gz", ".zip")
+
+
+def may_be_of(filename: str, name: NormalizedName, version: AnyVersion | None) -> bool:
+    """Return whether nothing in *filename* contradicts the release; names of sdists are not always telling."""
+    if not filename:
+        return True
+    if filename.lower().endswith(".whl"):
+        project, _, rest = filename[:-4].partition("-")
+        return canonicalize_name(project) == name and _alike(rest.partition("-")[0].replace("_", "-"), version)
+    stem = canonicalize_name(_SDIST.sub("", filename))
+    if not f"{stem}-".startswith(f"{name}-"):
+        return False
+    told = _SDIST.sub("", filename)[len(name) + 1 :]
+    return not _SDIST.search(filename) or _alike(told, version)
+
+
+def _alike(told: str, version: AnyVersion | None) -> bool:
+    """Return whether a file name's version is *version*, or cannot be compared with it (local parts are left out)."""
+    found = parse_version(told)
+    return not (isinstance(found, Version) and isinstance(version, Version) and found.public != version.public)
+
+
+def best(files: Sequence[LockedFile]) -> LockedFile | None:
+    """Return the file that stands for all: a wheel for any platform, else any wheel, else the source."""
+    wheels = [file for file in files if file.kind == "wheel"]
+    anywhere = (file for file in wheels if file.filename.endswith("-none-any.whl"))
+    return next(anywhere, None) or next(iter(wheels or files), None)
+
+
+def file_source(url: str, files: Sequence[LockedFile]) -> DirectUrl:
+    """Return the source of an entry that one URL or path names."""
+    filename = file_name(url)
+    hashes = files[0].hashes if files else ()
+    return DirectUrl(url=without_credentials(url), filename=filename, kind=kind_of(filename) or "sdist", hashes=hashes)
+
+
+def without_credentials(url: str) -> str:
+    """Return *url* without user and password."""
+    return re.sub(r"(?<=://)[^/\s?#]*@", "", url)
+
+
+def only_source(table: Table, found: Sequence[Source]) -> Source:
+    """Return the one source of an entry; `UsageError` where it names several."""
+    if len(found) > 1:
+        raise table.wrong("names more than one source")
+    return found[0] if found else Registry()

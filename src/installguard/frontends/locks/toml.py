@@ -1,0 +1,32 @@
+"""TOML read from a lock file, in bounded time."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+from .regular import read_regular
+
+_DOTS = 200
+"""Dots that a line may have outside of strings; none that a tool writes comes near it."""
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"' + r"|'[^'\n]*'")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the document that *text* is; raises `ValueError`, which says why in one line."""
+    regular = read_regular(text)
+    return regular if regular is not None else _parse_any(text)
+
+
+def _parse_any(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    if any(line.count(".") > _DOTS for line in _STRING.sub("", text).split("\n") if line.count(".") > _DOTS):
+        raise ValueError("nested too deeply")  # the standard reader takes the square of a key's length for it
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
