@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from installguard.errors import GuardError
 
+from .interruptions import Interruptions, wait_for
 from .launch import Launch
 from .pip_items import parse_item
 
@@ -31,8 +29,6 @@ releases that were held back would do, or just so."""
 
 GRACE = 1.0
 """Seconds that what pip started gets, once pip has ended after an interruption."""
-PATIENCE = 10.0
-"""Seconds that pip gets for its own clean-up before it is ended the hard way."""
 
 
 class Judge(Protocol):
@@ -209,59 +205,3 @@ class RunningPip:
             with suppress(OSError):
                 os.kill(pid, number)
         self._family = signal_processes(self._family | below, number)
-
-
-def wait_for(process: subprocess.Popen[bytes]) -> int:
-    """Return a process's exit status; signals are handled meanwhile, on Windows too."""
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(timeout=0.5 if os.name == "nt" else None)
-
-
-class Interruptions:
-    """While active: Ctrl-C, SIGTERM and SIGHUP end pip by way of its own clean-up, and guard outlives it."""
-
-    def __init__(self, signal_all: Callable[[int], None]) -> None:
-        self._signal_all = signal_all
-        self._previous: dict[int, Any] = {}
-        self._timers: list[threading.Timer] = []
-        self.received = False
-
-    def __enter__(self) -> Interruptions:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                self._previous[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        again, self.received = self.received, True
-        if number == signal.SIGINT and not again and pip_had_it_too():
-            return
-        self._signal_all(signal.SIGINT)
-        if not again:
-            self._escalate(PATIENCE, signal.SIGTERM)
-            self._escalate(1.5 * PATIENCE, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-    def _escalate(self, seconds: float, number: int) -> None:
-        timer = threading.Timer(seconds, self._signal_all, args=(number,))
-        timer.daemon = True
-        self._timers.append(timer)
-        timer.start()
-
-
-def pip_had_it_too() -> bool:
-    """Tell whether a Ctrl-C reached the whole foreground process group, or console, and not only us."""
-    if os.name == "nt":
-        return True
-    for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
-        with suppress(OSError, ValueError):
-            if stream is not None and os.tcgetpgrp(stream.fileno()) == os.getpgrp():
-                return True
-    return False
