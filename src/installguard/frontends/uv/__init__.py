@@ -1,0 +1,1 @@
+"""uv: its command line, its configuration, and how a command of it is run with everything judged."""
