@@ -1,0 +1,119 @@
+"""The uv that is run: where it is, which version, and which index it asks where none is configured."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ...errors import UnjudgedError, UsageError
+
+Program: TypeAlias = Literal["uv", "uvx"]
+
+OLDEST = (0, 7, 22)
+"""The oldest uv that guard was tried with: it shows why a file is denied, and writes the lock files that are read."""
+_SECONDS = 30
+_VERSION = re.compile(r"uv(?:x|-tool-uvx)? (\d+)\.(\d+)\.(\d+)")
+_DEFAULT = re.compile(r"default-index\b.*?by default:\s*<(\S+?)>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uv:
+    """A uv program, and what it says of itself."""
+
+    path: str
+    version: str
+    default_index: str
+    """The URL of the index that it asks where the user configured none, as it writes it to lock files."""
+
+
+def find_uv(program: Program, environ: Mapping[str, str]) -> str:
+    """Return the path of the user's uv, or of the one beside guard; raise `UsageError` where there is none."""
+    scripts = sysconfig.get_path("scripts")
+    for places in (environ.get("PATH", os.defpath), scripts):
+        found = shutil.which(program, path=places)
+        if found is not None:
+            return found
+    raise UsageError(f"there is no {program} on PATH", now="install uv, or put its directory on PATH")
+
+
+def describe_uv(path: str, known: Path, environ: Mapping[str, str]) -> Uv:
+    """Return what the uv at *path* says of itself, kept in the file *known* for as long as the program is the same.
+
+    Raises `UnjudgedError` where it is too old, or says nothing that is understood.
+    """
+    mark = _mark(path)
+    kept = _kept(known, mark)
+    uv = kept or Uv(path=path, version=_asked_version(path, environ), default_index=_asked_default(path, environ))
+    if tuple(map(int, uv.version.split("."))) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise UnjudgedError(
+            f"uv {uv.version} is older than guard can serve", where=path, now=f"use uv {oldest} or newer"
+        )
+    if kept is None:
+        _keep(known, mark, uv)
+    return uv
+
+
+def _mark(path: str) -> str:
+    """Return what changes when the program does."""
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        raise UnjudgedError(f"cannot be run: {error.strerror or error}", where=path) from error
+    return f"{path} {found.st_size} {found.st_mtime_ns}"
+
+
+def _kept(known: Path, mark: str) -> Uv | None:
+    try:
+        data = json.loads(known.read_text(encoding="utf-8"))
+        facts = data["uv"] if data["mark"] == mark else {}
+        return Uv(path=str(facts["path"]), version=str(facts["version"]), default_index=str(facts["default_index"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _keep(known: Path, mark: str, uv: Uv) -> None:
+    """Remember what uv said; where that is impossible it is asked again the next time."""
+    try:
+        known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = known.with_name(f"{known.name}.{os.getpid()}")
+        aside.write_text(json.dumps({"mark": mark, "uv": asdict(uv)}), encoding="utf-8")
+        aside.replace(known)
+    except OSError:
+        return
+
+
+def _asked_version(path: str, environ: Mapping[str, str]) -> str:
+    said = _said(path, ["--version"], environ)
+    found = _VERSION.match(said)
+    if found is None:
+        raise UnjudgedError(f"{said.strip()[:60]!r} is no version of uv", where=path, now="name a uv on PATH")
+    return ".".join(found.groups())
+
+
+def _asked_default(path: str, environ: Mapping[str, str]) -> str:
+    """Return the built-in default index, which uv names in its help."""
+    uv = str(Path(path).with_name(Path(path).name.replace("uvx", "uv")))
+    found = _DEFAULT.search(_said(uv, ["help", "--no-pager", "pip", "install"], environ))
+    if found is None:
+        raise UnjudgedError("this uv does not say which index it asks by default", where=path, now="update guard")
+    return found.group(1)
+
+
+def _said(path: str, arguments: list[str], environ: Mapping[str, str]) -> str:
+    plain = {**environ, "NO_COLOR": "1", "UV_NO_CONFIG": "1", "COLUMNS": "200"}
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own uv
+            [path, *arguments], capture_output=True, env=plain, timeout=_SECONDS, check=True, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UnjudgedError(f"cannot be asked for its {arguments[0].strip('-')}: {error}", where=path) from error
+    return done.stdout.decode("utf-8", "replace")

@@ -1,0 +1,45 @@
+"""Runs uv as the user would, and passes on to it what is meant to end it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UnjudgedError
+from ..interruptions import Interruptions, wait_for
+from ..processes import descendants, signal_processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UvOutcome:
+    """How a run of uv ended."""
+
+    exit_code: int
+    """uv's own; 128 + n where signal n ended it."""
+    interrupted: bool
+
+
+def run_uv(
+    path: str, argv: Sequence[str], *, cwd: Path | None, environ: Mapping[str, str], stdout: int | None = None
+) -> UvOutcome:
+    """Run uv with guard's own terminal, to its end; raises `UnjudgedError` where it cannot be started."""
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the user's own uv
+            [path, *argv], cwd=cwd, env=dict(environ), stdout=stdout, close_fds=False
+        )
+    except OSError as error:
+        raise UnjudgedError(f"cannot be started: {error.strerror or error}", where=path) from error
+
+    def signal_all(number: int) -> None:
+        below = descendants(process.pid)
+        with suppress(OSError):
+            os.kill(process.pid, number)
+        signal_processes(below, number)
+
+    with Interruptions(signal_all) as signals:
+        code = wait_for(process)
+    return UvOutcome(exit_code=code if code >= 0 else 128 - code, interrupted=signals.received)
