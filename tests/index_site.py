@@ -114,7 +114,10 @@ def serve_site(site: Site, context: ssl.SSLContext | None = None) -> Iterator[Si
             if status != 304:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body if self.command == "GET" else b"")
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -34,6 +34,8 @@ class Index:
     requests: list[str] = field(default_factory=list)
     trickled: set[str] = field(default_factory=set)
     """Files that come byte by byte, as long as they are in here."""
+    caching: str | None = None
+    """The `Cache-Control` of files."""
     port: int = 0
 
     @property
@@ -147,6 +149,8 @@ def serve(index: Index) -> Iterator[Index]:
             kind, body = found or ("text/plain", b"not found")
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            if index.caching and self.path.startswith("/files/"):
+                self.send_header("Cache-Control", index.caching)
             self.end_headers()
             while body and self.path.rpartition("/")[2] in index.trickled:
                 self.wfile.write(body[:1])
