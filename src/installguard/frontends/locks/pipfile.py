@@ -14,7 +14,7 @@ from .tables import Table
 SPEC = 6
 _GROUPS: Mapping[str, str] = {"default": "main", "develop": "dev"}
 """What Pipfile.lock calls the packages for everybody, and those for development; others have their own names."""
-_NAMELESS = "Pipfile.lock names no files: whether an entry is built, and how old it is, cannot be told from it"
+_NAMELESS = "it names no files: whether an entry is built, and how old it is, cannot be told from it"
 
 
 def read_pipfile(table: Table) -> tuple[list[LockedPackage], list[str]]:

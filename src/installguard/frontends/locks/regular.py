@@ -30,7 +30,7 @@ _END = re.compile(r" *(?:#[^\x00-\x08\x0a-\x1f\x7f]*)?\n")
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?Z")
 _ESCAPE = re.compile(r'\\(["\\])')
 _DEEP = 16
-"""How deep values may be nested."""
+"""How deep tables and values may be nested."""
 
 
 class _IrregularError(Exception):
@@ -77,6 +77,8 @@ class _Reader:
         if found is None or len(found[1]) != len(found[3]):
             raise _IrregularError
         *path, last = found[2].split(".")
+        if len(path) > _DEEP:
+            raise _IrregularError
         parent = self.root
         for step in path:
             parent = self.into(parent, step)
