@@ -38,9 +38,19 @@ HTML = "text/html"
 THING = canonicalize_name("thing")
 WHEEL = "thing-1.0-py3-none-any.whl"
 UPSTREAM = Upstream(url="https://user:pw@index.example.org/simple/")
-SOURCE = Source(upstream=UPSTREAM, project=THING, url="https://index.example.org/simple/thing/")
-LOCAL = Source(upstream=Upstream(url="file:///opt/simple"), project=THING, url="file:///opt/simple/thing/index.html")
-FLAT = Source(upstream=Upstream(url="https://h.example.org/", kind="flat"), project=None, url="https://h.example.org/")
+SOURCE = Source(upstream=UPSTREAM, project=THING, url="https://index.example.org/simple/thing/", index=UPSTREAM.address)
+LOCAL = Source(
+    upstream=Upstream(url="file:///opt/simple"),
+    project=THING,
+    url="file:///opt/simple/thing/index.html",
+    index="file:///opt/simple",
+)
+FLAT = Source(
+    upstream=Upstream(url="https://h.example.org/", kind="flat"),
+    project=None,
+    url="https://h.example.org/",
+    index="https://h.example.org/",
+)
 
 
 def as_json(*files: object, more: Mapping[str, object]) -> bytes:

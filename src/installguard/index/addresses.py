@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import socket
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,9 +87,11 @@ def _parse(content: object) -> tuple[Slot, ...]:
 
 def _write(file: Path, slots: tuple[Slot, ...]) -> None:
     """Write the addresses for this user only, whole or not at all."""
+    from tempfile import mkstemp
+
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.parent.chmod(0o700)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix="index-")  # which only its owner can read
+    handle, name = mkstemp(dir=file.parent, prefix="index-")  # which only its owner can read
     try:
         with os.fdopen(handle, "w", encoding="ascii") as new:
             json.dump({"slots": [asdict(each) for each in slots]}, new)
@@ -102,8 +102,12 @@ def _write(file: Path, slots: tuple[Slot, ...]) -> None:
 
 
 def _ports() -> list[int]:
+    import secrets
+
     return secrets.SystemRandom().sample(PORTS, SLOTS)
 
 
 def _token() -> str:
+    import secrets
+
     return secrets.token_urlsafe(32)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from packaging.utils import NormalizedName
 
@@ -17,10 +18,10 @@ from .upstream import Upstream, without_credentials
 
 LONGEST_NAME = 500
 LONGEST_URL = 8_000
-PLAIN = re.compile(
-    r"(?P<place>https?://[A-Za-z0-9.:-]+/(?:[A-Za-z0-9._~+-]+/)*)(?P<filename>[A-Za-z0-9._~+-]+)(?P<fragment>#[A-Za-z0-9=_-]*)?"
-)
+PLAIN = re.compile(r"https?://[A-Za-z0-9.:-]+/[A-Za-z0-9._~+/-]*(#[A-Za-z0-9=_-]*)?")
 """The absolute URLs that large indexes give, which need no more looking at."""
+
+NEWER_ISO = sys.version_info >= (3, 11)
 
 STATUSES: dict[str, ProjectStatus] = {
     "active": "active",
@@ -38,30 +39,23 @@ class Source:
     project: NormalizedName | None
     url: str
     """Where the page was in the end, without credentials; a `<base>` of the page moves it."""
+    index: str
+    """The index's URL, without credentials."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What a page says of one file, in types that can be relied upon."""
+def make_entry(
+    source: Source, filename: str | None, url: str, *, hashes: Hashes, uploaded_at: datetime | None, yanked: str | None
+) -> Entry | None:
+    """Return the entry, or `None` for a file that is neither wheel nor sdist, or not of the page's project.
 
-    filename: str | None
-    """`None` where the URL's last segment is the name (HTML)."""
-    url: str
-    hashes: Hashes = ()
-    uploaded_at: datetime | None = None
-    yanked: str | None = None
-
-
-def make_entry(offer: Offer, source: Source) -> Entry | None:
-    """Return the entry, or `None` for a file that is neither wheel nor sdist, or not of the page's project."""
-    place = _absolute(offer.url, source.url)
+    Without *filename*, the last segment of the URL is the name (HTML).
+    """
+    place = _absolute(url, source.url)
     if place is None:
         return None
     href, last = place
-    filename = last if offer.filename is None else offer.filename
-    if not _usable(filename):
-        return None
-    named = read_filename(filename, source.project)
+    filename = last if filename is None else filename
+    named = read_filename(filename, source.project) if _usable(filename) else None
     if named is None:
         return None
     kind, project, version = named
@@ -70,26 +64,26 @@ def make_entry(offer: Offer, source: Source) -> Entry | None:
     artifact = Artifact(
         filename=filename,
         url=without_credentials(href.partition("#")[0]),
-        hashes=offer.hashes,
+        hashes=hashes,
         kind=kind,
-        index=source.upstream.address,
-        uploaded_at=offer.uploaded_at,
-        yanked=offer.yanked,
+        index=source.index,
+        uploaded_at=uploaded_at,
+        yanked=yanked,
     )
-    return Entry(
-        artifact=artifact, project=project, version=version, href=href, problem=_problem(href, filename, last, source)
-    )
+    problem = _problem(href, filename, last, source)
+    return Entry(artifact=artifact, project=project, version=version, href=href, problem=problem)
 
 
 def _usable(filename: str) -> bool:
     """Whether it can be the name of one file; a bar to tricks with separators and control characters."""
-    return 0 < len(filename) <= LONGEST_NAME and filename.isprintable() and not {"/", "\\"} & {*filename}
+    short = 0 < len(filename) <= LONGEST_NAME
+    return short and filename.isprintable() and "/" not in filename and "\\" not in filename
 
 
 def _absolute(url: str, base: str) -> tuple[str, str] | None:
     """Return the absolute URL in plain ASCII and the name that its path ends in; `None` for no URL at all."""
-    if plain := PLAIN.fullmatch(url):
-        return url, plain["filename"]
+    if PLAIN.fullmatch(url):
+        return url, url.partition("#")[0].rstrip("/").rpartition("/")[2]
     if len(url) > LONGEST_URL:
         return None
     try:
@@ -102,7 +96,7 @@ def _absolute(url: str, base: str) -> tuple[str, str] | None:
 def _problem(href: str, filename: str, last: str, source: Source) -> str | None:
     """Say why no installer may use this URL as that file, if so."""
     scheme = href.partition(":")[0].lower()
-    if scheme not in ("http", "https") and not (scheme == "file" and source.upstream.local):
+    if scheme not in ("https", "http") and not (scheme == "file" and source.upstream.local):
         return f"its URL is of another kind than the index: {scheme[:20]}"
     if last != filename and read_filename(last, source.project) is not None:
         return "its URL names another file"  # one client goes by the name, the next by the URL
@@ -111,13 +105,13 @@ def _problem(href: str, filename: str, last: str, source: Source) -> str | None:
 
 def read_hashes(text: Mapping[object, object]) -> Hashes:
     """Return the hashes that are text."""
-    pairs = ((name, value) for name, value in text.items() if isinstance(name, str) and isinstance(value, str))
+    pairs = [(name, value) for name, value in text.items() if isinstance(name, str) and isinstance(value, str)]
     return tuple(sorted(pairs))
 
 
 def hashes_in_fragment(url: str) -> Hashes:
     """Return the hash that a URL's fragment gives (PEP 503)."""
-    algorithm, equals, digest = urldefrag(url)[1].partition("=")
+    algorithm, equals, digest = url.partition("#")[2].partition("=")
     digest = digest.partition("&")[0]
     return ((algorithm, digest),) if equals and re.fullmatch("[0-9A-Fa-f]{32,128}", digest) else ()
 
@@ -127,11 +121,15 @@ def read_moment(text: object) -> datetime | None:
     if not isinstance(text, str):
         return None
     try:
-        # six digits are all that `fromisoformat` reads before Python 3.11
-        moment = datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", _microseconds, text.strip()).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(text if NEWER_ISO else _for_older(text))
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _for_older(text: str) -> str:
+    """Return the time with the six digits and the offset that `fromisoformat` wants before Python 3.11."""
+    return re.sub(r"\.(\d{1,6})\d*", _microseconds, text).replace("Z", "+00:00")
 
 
 def _microseconds(fraction: re.Match[str]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from html.parser import HTMLParser
 from typing import TypeAlias
 from urllib.parse import urljoin
 
-from .entries import Offer, Source, hashes_in_fragment, make_entry, read_moment, read_status
+from .entries import Source, hashes_in_fragment, make_entry, read_moment, read_status
 from .pages import Entry, Page
 
 Attributes: TypeAlias = dict[str, str]
@@ -46,7 +46,7 @@ def read_html(text: str, source: Source) -> HtmlPage:
     reader = _Reader()
     reader.feed(text)
     reader.close()
-    base = Source(upstream=source.upstream, project=source.project, url=_base(source.url, reader.base))
+    base = replace(source, url=_base(source.url, reader.base))
     pairs = [(entry, anchor) for anchor in reader.anchors if (entry := _entry(anchor, base)) is not None]
     stated = {meta.get("name", "").lower(): meta.get("content", "") for meta in reader.metas}
     status, reason = read_status(stated.get("pypi:project-status"), stated.get("pypi:project-status-reason"))
@@ -69,14 +69,9 @@ def _base(url: str, base: str | None) -> str:
 
 def _entry(anchor: Attributes, source: Source) -> Entry | None:
     href = anchor["href"]
-    offer = Offer(
-        filename=None,
-        url=href,
-        hashes=hashes_in_fragment(href),
-        uploaded_at=read_moment(anchor.get("data-upload-time")),
-        yanked=anchor.get("data-yanked"),
-    )
-    return make_entry(offer, source)
+    uploaded_at = read_moment(anchor.get("data-upload-time"))
+    yanked = anchor.get("data-yanked")
+    return make_entry(source, None, href, hashes=hashes_in_fragment(href), uploaded_at=uploaded_at, yanked=yanked)
 
 
 def _tag(name: str, attributes: Attributes) -> str:

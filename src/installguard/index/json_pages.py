@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .entries import Offer, Source, make_entry, read_hashes, read_moment, read_status
+from .entries import Source, make_entry, read_hashes, read_moment, read_status
 from .pages import Entry, Page, PageError
 
 
@@ -23,8 +23,11 @@ class JsonPage:
         """Return the page with every file at its *place*; those without one are left out."""
         import json
 
-        places = map(place, self.page.entries)
-        files = [{**file, "url": url} for file, url in zip(self.files, places, strict=True) if url is not None]
+        files = []
+        for file, entry in zip(self.files, self.page.entries, strict=True):
+            url = place(entry)
+            if url is not None:
+                files.append(file if file["url"] == url else {**file, "url": url})
         return json.dumps({**self.content, "files": files}, separators=(",", ":")).encode()
 
 
@@ -66,14 +69,14 @@ def _no_number(text: str) -> NoReturn:
 def _entry(file: object, source: Source) -> Entry | None:
     if not isinstance(file, dict):
         return None
-    filename, url, hashes, yanked = (file.get(key) for key in ("filename", "url", "hashes", "yanked"))
+    filename, url, hashes, yanked = file.get("filename"), file.get("url"), file.get("hashes"), file.get("yanked")
     if not isinstance(filename, str) or not isinstance(url, str):
         return None
-    offer = Offer(
-        filename=filename,
-        url=url,
+    return make_entry(
+        source,
+        filename,
+        url,
         hashes=read_hashes(hashes) if isinstance(hashes, dict) else (),
         uploaded_at=read_moment(file.get("upload-time")),
         yanked=yanked if isinstance(yanked, str) else ("" if yanked else None),
     )
-    return make_entry(offer, source)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -114,7 +113,7 @@ class Shelf:
         """Open a new body; unless it is put on the shelf, it is gone afterwards."""
         folder = self.directory / key
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=folder, prefix="new-")
+        handle, name = _new_file(folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield Writing(file, most, where), Path(name)
@@ -128,7 +127,7 @@ class Shelf:
         if body is not None:
             body.replace(self._body(key, project, kept.digest))
         facts = self._facts(key, project)
-        handle, name = tempfile.mkstemp(dir=facts.parent, prefix="new-")
+        handle, name = _new_file(facts.parent)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             json.dump({"schema": SCHEMA, **asdict(kept)}, file)
         Path(name).replace(facts)
@@ -164,6 +163,12 @@ class Shelf:
         for path in paths:
             with suppress(OSError):  # somebody else was quicker, or is reading it (Windows)
                 path.unlink()
+
+
+def _new_file(folder: Path) -> tuple[int, str]:
+    from tempfile import mkstemp
+
+    return mkstemp(dir=folder, prefix="new-")
 
 
 def confirmed(kept: Kept, *, fetched_at: float, fresh_for: float | None) -> Kept:

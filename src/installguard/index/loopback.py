@@ -359,7 +359,7 @@ def _caching(tag: str) -> tuple[tuple[str, str], ...]:
 
 
 def _source(upstream: Upstream, project: NormalizedName | None, kept: Kept) -> Source:
-    return Source(upstream=upstream, project=project, url=kept.url)
+    return Source(upstream=upstream, project=project, url=kept.url, index=upstream.address)
 
 
 def _kept(answer: Fetched, body: Writing, now: float) -> Kept:
