@@ -92,8 +92,8 @@ def test_irregular_toml_is_read_all_the_same(text: str) -> None:
     "text",
     [
         "a = " + "[" * 100_000, "a = " + "{a = " * 100_000, "a" + ".a" * 100_000 + " = 1\n",
-        "[a" + ".a" * 100_000 + "]\n", 'a = "x', "a = 1\na = 2\n", "a = " + "9" * 5000, "[[a]]\n" * 3 + "[a]\n", "\ufeffa = 1\n",
-        '"a"' + '."a"' * 100_000 + " = 1\n",
+        "[a" + ".a" * 100_000 + "]\n", 'a = "x', "a = 1\na = 2\n", "a = " + "9" * 5000,
+        "[[a]]\n" * 3 + "[a]\n", "\ufeffa = 1\n", '"a"' + '."a"' * 100_000 + " = 1\n",
     ],
     ids=["arrays", "tables", "keys", "headers", "open", "twice", "digits", "again", "mark", "quoted keys"],
 )  # fmt: skip

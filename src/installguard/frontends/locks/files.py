@@ -13,7 +13,9 @@ from ...model import AnyVersion, ArtifactKind, DirectUrl, parse_version
 from .entries import LockedFile, Registry, Source
 from .tables import Table
 
-_SDIST = re.compile(r"\.(?:tar\.gz|zip|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.lzma|tlz|tar\.Z|tar)\Z", re.IGNORECASE)
+_SDIST = re.compile(r"\.(?:zip|tgz|tbz2?|txz|tlz|tar(?:\.(?:gz|bz2|xz|lzma|lz|zst|Z))?)\Z", re.IGNORECASE)
+_OLD = re.compile(r"\.(?:egg|exe|msi|rpm|deb|dmg)\Z", re.IGNORECASE)
+"""Kinds of files that no installer takes any more."""
 
 
 def file_name(url: str) -> str:
@@ -38,13 +40,15 @@ def kind_of(filename: str) -> ArtifactKind | None:
 def refuse_strangers(
     table: Table, name: NormalizedName, version: AnyVersion | None, files: Sequence[LockedFile]
 ) -> None:
-    """Raise `UsageError` where a file's own name says that it is of another release than the entry's.
+    """Raise `UsageError` where the name of a file that has a URL is not one of the entry's release.
 
-    An entry that looks harmless would else bring whatever its URL names.
+    An entry that looks harmless would else bring whatever its URL names. Where there is no URL, the installer takes
+    files from the page of the project.
     """
     written = table.text("version") or ""
     for file in files:
-        if not _begins(file.filename, name, written) and not may_be_of(file.filename, name, version):
+        named = file.url is None or _begins(file.filename, name, written)
+        if not named and not may_be_of(file.filename, name, version):
             pinned = name if version is None else f"{name} {version}"
             raise table.wrong(f"{file.filename!r} is no file of {pinned}", now="see who changed it, and lock it again")
 
@@ -59,23 +63,24 @@ def _begins(filename: str, name: NormalizedName, written: str) -> bool:
 
 
 def may_be_of(filename: str, name: NormalizedName, version: AnyVersion | None) -> bool:
-    """Return whether nothing in *filename* contradicts the release; names of sdists are not always telling."""
+    """Return whether a file may be one of a release by its name; one without a name, or that none installs, may."""
     if not filename:
         return True
     if filename.lower().endswith(".whl"):
         project, _, rest = filename[:-4].partition("-")
         return canonicalize_name(project) == name and _alike(rest.partition("-")[0].replace("_", "-"), version)
-    stem = canonicalize_name(_SDIST.sub("", filename))
-    if not f"{stem}-".startswith(f"{name}-"):
+    stem = _SDIST.sub("", filename)
+    if not f"{canonicalize_name(stem)}-".startswith(f"{name}-"):
         return False
-    told = _SDIST.sub("", filename)[len(name) + 1 :]
-    return not _SDIST.search(filename) or _alike(told, version)
+    return bool(_OLD.search(filename)) or _alike(stem[len(name) + 1 :], version)
 
 
 def _alike(told: str, version: AnyVersion | None) -> bool:
-    """Return whether a file name's version is *version*, or cannot be compared with it (local parts are left out)."""
+    """Return whether a file name's version is *version*; local parts are left out, and odd ones not compared."""
+    if not isinstance(version, Version):
+        return True
     found = parse_version(told)
-    return not (isinstance(found, Version) and isinstance(version, Version) and found.public != version.public)
+    return isinstance(found, Version) and Version(found.public) == Version(version.public)
 
 
 def best(files: Sequence[LockedFile]) -> LockedFile | None:
