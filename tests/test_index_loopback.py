@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from packaging.utils import canonicalize_name
 from installguard.errors import FeedError
 from installguard.index.addresses import PORTS, SLOTS
 from installguard.index.pages import Denied, Hidden
+from installguard.index.serving import CONNECTIONS
 from installguard.index.upstream import Upstream, parse_upstream
 
 from .index_site import Front, Reply, Site, ask, get, serve_site
@@ -433,9 +435,23 @@ def test_a_connection_stays_open_for_the_next_request(site: Site, front: Front) 
     with front.open(upstream) as index:
         parts = urlsplit(f"{index.address_of(upstream)}thing/")
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
-        statuses = [ask(connection, path).status for path in (parts.path, "/nothing", parts.path)]
+        statuses = [ask(connection, path).status for path in (parts.path, f"{parts.path}no/thing", parts.path)]
         connection.close()
     assert statuses == [200, 404, 200]
+
+
+def test_connections_that_never_ask_make_room_for_one_that_does(site: Site, front: Front) -> None:
+    site.put("thing", WHEEL)
+    upstream = Upstream(url=site.url)
+    with front.open(upstream) as index, ExitStack() as stack:
+        parts = urlsplit(f"{index.address_of(upstream)}thing/")
+        client = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+        stack.callback(client.close)
+        assert ask(client, parts.path).status == 200
+        for _ in range(CONNECTIONS + 20):
+            stack.enter_context(socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5))
+        assert ask(client, parts.path).status == 200
+        assert get(f"{index.address_of(upstream)}thing/").status == 200
 
 
 def test_closing_ends_every_thread_though_a_client_is_silent_and_an_index_hangs(site: Site, front: Front) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from installguard.errors import UsageError
 from installguard.index.documents import read_document
 from installguard.index.entries import Source
 from installguard.index.filenames import read_filename
+from installguard.index.html_tags import start_tags
 from installguard.index.pages import Entry, Page, PageError
 from installguard.index.upstream import (
     Upstream,
@@ -298,6 +300,33 @@ def test_html_that_could_be_read_in_two_ways_is_written_in_one() -> None:
     assert "data-x" not in written
     assert ">thing-9.zip</a>" in written
     assert "thing-1.zip" not in written
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<A HREF = \"x\" data-a='b>c' data-b>y</a >",
+        "<a href=x/y?z&amp;w>",
+        "<p>1 < 2<a\nhref='&#x41;&lt;&quot;'/><br/>",
+        "<!DOCTYPE html><!-- <a href=no> --><?xml <a href=no2 ?><a href=yes>",
+        "<style><a href=no></style><script>'</scrip'<a href=no></script\n><a href=yes>",
+        "<!----><a href=yes></ a href=no><a href=",
+        "<abbr href=x><a><a href><base href='/b/' >",
+    ],
+)
+def test_tags_are_found_as_the_standard_library_finds_them(text: str) -> None:
+    assert [
+        attributes["href"] for tag, attributes in start_tags(text) if tag == "a" and "href" in attributes
+    ] == Anchors(text).hrefs
+
+
+@pytest.mark.parametrize(
+    "unit", ["<a ", '<a href="', "<!--", "<", "</a", "<script>", "<title>", "&", "<a a=\"'", "<?", "<!"]
+)
+def test_a_page_made_to_be_slow_is_read_in_time(unit: str) -> None:
+    started = time.process_time()
+    read_html(unit * 100_000)
+    assert time.process_time() - started < 5  # of a parser that goes back, minutes
 
 
 def test_a_flat_page_has_the_files_of_all_projects() -> None:

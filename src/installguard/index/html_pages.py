@@ -1,4 +1,4 @@
-"""Pages in HTML (PEP 503, 592, 658, 792): read as pip reads them, and written anew from what was read."""
+"""Pages in HTML (PEP 503, 592, 658, 792): read, and written anew from what was read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
-from html.parser import HTMLParser
-from typing import TypeAlias
 from urllib.parse import urljoin
 
 from .entries import Source, hashes_in_fragment, make_entry, read_moment, read_status
+from .html_tags import Attributes, start_tags
 from .pages import Entry, Page
-
-Attributes: TypeAlias = dict[str, str]
 
 KEPT = re.compile("href|data-[a-z0-9-]+")
 """The attributes of an anchor that mean something; others could be spelled to be read in two ways."""
@@ -43,12 +40,19 @@ class HtmlPage:
 
 def read_html(text: str, source: Source) -> HtmlPage:
     """Read a page; HTML is never wrong, only empty."""
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
-    base = replace(source, url=_base(source.url, reader.base))
-    pairs = [(entry, anchor) for anchor in reader.anchors if (entry := _entry(anchor, base)) is not None]
-    stated = {meta.get("name", "").lower(): meta.get("content", "") for meta in reader.metas}
+    base: str | None = None
+    anchors: list[Attributes] = []
+    metas: list[Attributes] = []
+    for tag, attributes in start_tags(text):
+        if tag == "a" and "href" in attributes:
+            anchors.append({name: value for name, value in attributes.items() if KEPT.fullmatch(name)})
+        elif tag == "meta" and attributes.get("name", "").lower().startswith("pypi:"):
+            metas.append({name: attributes.get(name, "") for name in ("name", "content")})
+        elif tag == "base" and base is None:
+            base = attributes.get("href")
+    moved = replace(source, url=_base(source.url, base))
+    pairs = [(entry, anchor) for anchor in anchors if (entry := _entry(anchor, moved)) is not None]
+    stated = {meta.get("name", "").lower(): meta.get("content", "") for meta in metas}
     status, reason = read_status(stated.get("pypi:project-status"), stated.get("pypi:project-status-reason"))
     page = Page(
         upstream=source.upstream,
@@ -57,7 +61,7 @@ def read_html(text: str, source: Source) -> HtmlPage:
         status=status,
         status_reason=reason,
     )
-    return HtmlPage(page=page, metas=tuple(reader.metas), anchors=tuple(anchor for _, anchor in pairs))
+    return HtmlPage(page=page, metas=tuple(metas), anchors=tuple(anchor for _, anchor in pairs))
 
 
 def _base(url: str, base: str | None) -> str:
@@ -76,25 +80,3 @@ def _entry(anchor: Attributes, source: Source) -> Entry | None:
 
 def _tag(name: str, attributes: Attributes) -> str:
     return "".join((f"<{name}", *(f' {key}="{escape(value)}"' for key, value in attributes.items()), ">"))
-
-
-class _Reader(HTMLParser):
-    """Collects anchors, the first base, and what the page says of itself."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.anchors: list[Attributes] = []
-        self.metas: list[Attributes] = []
-        self.base: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes: Attributes = {}
-        for name, value in attrs:
-            if tag != "a" or KEPT.fullmatch(name):
-                attributes.setdefault(name, value or "")  # of two, the first counts in HTML
-        if tag == "a" and "href" in attributes:
-            self.anchors.append(attributes)
-        elif tag == "meta" and attributes.get("name", "").lower().startswith("pypi:"):
-            self.metas.append({name: attributes.get(name, "") for name in ("name", "content")})
-        elif tag == "base" and self.base is None and "href" in attributes:
-            self.base = attributes["href"]

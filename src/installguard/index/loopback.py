@@ -38,6 +38,7 @@ UNJUDGED = 424
 """Failed Dependency: where judging or the cache fails. Installers try again for seconds on anything from 500 on."""
 
 NOT_FOUND = Answer(status=404)
+STRANGER = Answer(status=404, last=True)
 
 
 class Fetch(Protocol):
@@ -177,10 +178,10 @@ class LoopbackIndex:
     def _respond(self, request: Request) -> Answer:
         """Answer what is meant for us; everything else is not there."""
         if self._address is None or request.headers.get("host") != self._address.authority:
-            return NOT_FOUND
+            return STRANGER
         token, *rest = request.target.partition("?")[0][1:].split("/")
         if not hmac.compare_digest(token, self._address.token):
-            return NOT_FOUND
+            return STRANGER
         upstream = self._upstreams.get(rest[0]) if rest else None
         match rest[1:]:
             case ["simple", project] | ["simple", project, ""] if upstream and upstream.kind == "simple":

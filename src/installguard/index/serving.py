@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 LARGEST_HEAD = 16 << 10
 CONNECTIONS = 256
+"""Beyond them, those that have waited longest without a request that was answered have to go."""
 HEAD_SECONDS = 10.0
 """For a whole request once it has begun, and for the first one of a connection."""
 IDLE_SECONDS = 120.0
@@ -57,7 +58,8 @@ class Server:
     def __init__(self, listener: socket.socket, respond: Respond) -> None:
         self._listener = listener
         self._respond = respond
-        self._connections: set[socket.socket] = set()
+        self._connections: dict[socket.socket, bool] = {}
+        """Oldest first; whether one has had an answer and may stay."""
         self._lock = threading.Lock()
         self._closed = False
 
@@ -82,26 +84,38 @@ class Server:
                     return
                 time.sleep(0.05)  # out of file descriptors, or a client that left at once
                 continue
-            with self._lock:
-                refused = self._closed or len(self._connections) >= CONNECTIONS
-                if not refused:
-                    self._connections.add(connection)
-            if refused:
-                connection.close()
-                continue
-            threading.Thread(target=self._serve, args=(connection,), name="guard-index-client", daemon=True).start()
+            if self._admit(connection):
+                serving = threading.Thread(target=self._serve, args=(connection,), name="guard-index-client")
+                serving.daemon = True
+                serving.start()
+
+    def _admit(self, connection: socket.socket) -> bool:
+        """Say whether there is room for one more, and make some at the cost of one that never asked."""
+        with self._lock:
+            full = len(self._connections) >= CONNECTIONS
+            silent = next((each for each, known in self._connections.items() if not known), None) if full else None
+            admitted = not self._closed and (not full or silent is not None)
+            if silent is not None:
+                del self._connections[silent]
+            if admitted:
+                self._connections[connection] = False
+        for each in (silent, None if admitted else connection):
+            if each is not None:
+                _shut_down(each)
+        return admitted
 
     def _serve(self, connection: socket.socket) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = _Client(connection)
             while self._answer(client):
-                pass
+                with self._lock:
+                    self._connections[connection] = True
         except OSError:
             pass  # the client left, or was too slow
         finally:
             with self._lock:
-                self._connections.discard(connection)
+                self._connections.pop(connection, None)
             _shut_down(connection)
 
     def _answer(self, client: _Client) -> bool:
