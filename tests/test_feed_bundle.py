@@ -141,7 +141,7 @@ def edited(old: bytes, new: bytes) -> Callable[[dict[str, bytes]], object]:
         edited(b"boto3", b"boto4"),
         edited(b"boto3", b"Boto3"),
         edited(b"[[", b"[" * 100_000),
-        edited(b'"schema": 1', b'"schema": 2'),
+        edited(b'"schema": 2', b'"schema": 1'),
         edited(b'"osv"', b'"baseline"'),
         edited(b'"popular"', b'"osv"'),
         edited(b'"records": ', b'"entries": '),

@@ -152,7 +152,7 @@ def test_fuzz_a_damaged_record_never_takes_a_good_one_along(place: tuple[Any, ..
 @given(JSON | st.binary(max_size=40))
 def test_fuzz_any_state_is_read_or_named(data: Any) -> None:
     with tempfile.TemporaryDirectory() as name:
-        content = data if isinstance(data, bytes) else json.dumps({"schema": 2, "generation": None, "sources": [data]})
+        content = data if isinstance(data, bytes) else json.dumps({"schema": 3, "generation": None, "sources": [data]})
         path = Path(name) / "current.json"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         try:

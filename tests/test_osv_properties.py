@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from collections.abc import Set
+from itertools import permutations, product
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from installguard.feeds.rows import decode, encode
+from installguard.feeds.rows import JoinedTexts, decode, encode
 from installguard.model import Advisory, parse_release, parse_version, version_key
 from installguard.osv import Affected, Indeterminate, RecordError, affects, merge, parse_record
 
@@ -72,6 +73,20 @@ def test_ranges_are_evaluated_as_the_schema_writes(pairs: list[tuple[str, str]],
     events = [{kind: text} for kind, text in pairs]
     expected = "Affected" if literally(events, Version(version)) else "Unaffected"
     assert kind_of(record(events=events), version) == expected
+
+
+NUMBERS = ("0", "0.0.1", "0.1", "0.10", "0.9", "1.0", "1.0.0.1", "1.1.0", "2", "10.0", "2020.1", "00.5", "1.0rc1")
+OTHERS = ("1.0.post1", "1.0.dev1", "1!0", "0.dev0", "1.0+local", "v2.0", "1.01")
+
+
+@pytest.mark.parametrize("fixed", [*NUMBERS, *OTHERS])
+def test_the_bounds_of_a_range_are_compared_as_versions_are(fixed: str) -> None:
+    for introduced, version in product(NUMBERS, (*NUMBERS, *OTHERS)):
+        if Version(introduced) != Version(fixed):
+            events = [{"introduced": introduced}, {"fixed": fixed}]
+            lower = Version("0.dev0") if introduced == "0" else Version(introduced)
+            inside = lower <= Version(version) and (Version(version) < Version(fixed) or Version(fixed) < lower)
+            assert kind_of(record(events=events), version) == ("Affected" if inside else "Unaffected")
 
 
 @SETTINGS
@@ -260,7 +275,7 @@ def test_a_record_nested_beyond_reason_is_refused() -> None:
         parse(data)
 
 
-ODD = st.text(st.sampled_from('1.\n\0\x1fa"'), max_size=5)
+ODD = st.text(st.sampled_from('1. \n\0\x1fa"'), max_size=5)
 
 
 @SETTINGS
@@ -269,3 +284,19 @@ def test_odd_texts_come_back_from_a_row_as_they_were(versions: list[str], aliase
     events = [{"introduced": "0"}, {"fixed": fixed}]
     advisory = parse(record(versions=versions, events=events, aliases=[f"x{alias}x" for alias in aliases]))
     assert decode([(advisory.project, "osv", encode(advisory))], frozenset()) == [advisory]
+
+
+WORDS = st.text(st.sampled_from("1.a"), min_size=1, max_size=3)
+
+
+@SETTINGS
+@given(st.frozensets(WORDS, min_size=1, max_size=4), st.lists(st.text(st.sampled_from("1.a "), max_size=5), max_size=3))
+def test_joined_texts_are_the_set_of_them(texts: frozenset[str], others: list[str]) -> None:
+    joined: Set[str] = JoinedTexts(" ".join(sorted(texts)))
+    assert set(joined) == texts
+    assert joined == frozenset(texts)
+    assert (hash(joined), len(joined)) == (hash(texts), len(texts))
+    assert [other in joined for other in others] == [other in texts for other in others]
+    assert joined.isdisjoint(others) == texts.isdisjoint(others)
+    assert joined | set(others) == texts | set(others)
+    assert (joined <= frozenset(others), frozenset(others) <= joined) == (texts <= set(others), set(others) <= texts)

@@ -213,14 +213,14 @@ def test_a_missing_file_is_damaged(store: Path) -> None:
         (b"\xff", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "does not say"),
-        (b'{"schema": 2}', "does not say"),
+        (b'{"schema": 3}', "does not say"),
         (
-            b'{"schema": 2, "generation": {"changes": null, "base": {"file": "../../etc/passwd", "size": 1,'
+            b'{"schema": 3, "generation": {"changes": null, "base": {"file": "../../etc/passwd", "size": 1,'
             b' "mtime_ns": 1, "sha256": ""}}, "sources": []}',
             "does not say",
         ),
-        (b'{"schema": 2, "generation": null, "sources": [{"name": "osv", "taken_at": "never"}]}', "does not say"),
-        (b'{"schema": 1}', "schema 1, this version of guard reads 2"),
+        (b'{"schema": 3, "generation": null, "sources": [{"name": "osv", "taken_at": "never"}]}', "does not say"),
+        (b'{"schema": 1}', "schema 1, this version of guard reads 3"),
     ],
 )
 def test_a_state_that_cannot_be_used_is_named(store: Path, text: bytes, problem: str) -> None:
@@ -235,7 +235,7 @@ def test_another_schema_of_the_tables_is_named(store: Path) -> None:
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert "schema 7, this version of guard reads 2" in unusable(store)
+    assert "schema 7, this version of guard reads 3" in unusable(store)
 
 
 def test_damage_that_shows_only_while_reading_is_an_error_and_never_nothing_found(store: Path) -> None:

@@ -197,8 +197,9 @@ class Judge:
         if distribution.name in self._offered:
             distribution = replace(distribution, available=self._offered[distribution.name])
         release = distribution.release
-        if release is not None and (release.name, version_key(release.version)) in self._exempt:
-            distribution = replace(distribution, fixes=self._exempt[(release.name, version_key(release.version))])
+        if release is not None and self._exempt:
+            fixes = self._exempt.get((release.name, version_key(release.version)))
+            return distribution if fixes is None else replace(distribution, fixes=fixes)
         return distribution
 
     def _rule(self, distributions: tuple[Distribution, ...]) -> Verdict:
@@ -216,10 +217,11 @@ class Judge:
 
     def _note(self, stage: Stage, asked: Sequence[Distribution]) -> None:
         for distribution in asked:
-            nameless = key(replace(distribution, name=None))  # which it may have been when asked about before
+            own = key(distribution)
+            nameless = (*own[:3], "")  # which it may have been when asked about before
             self._distributions.pop(nameless, None)
             self._built.discard(nameless)
-            self._distributions[key(distribution)] = distribution
+            self._distributions[own] = distribution
         if stage == "source":
             self._built.update(key(distribution) for distribution in asked)
         if stage == "final" and not any(distribution.role == "build" for distribution in asked):

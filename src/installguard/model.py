@@ -6,9 +6,11 @@ Everything here is a frozen value in its final type; nothing does I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
@@ -35,6 +37,11 @@ AnyVersion: TypeAlias = Version | LegacyVersion
 
 def parse_version(raw: str) -> AnyVersion:
     """Return *raw* as a PEP 440 version, or as a `LegacyVersion` where PEP 440 cannot read it."""
+    return _parsed(raw)
+
+
+@lru_cache(maxsize=65536)  # advisories name the same few versions again and again
+def _parsed(raw: str) -> AnyVersion:
     try:
         return Version(raw)
     except ValueError:  # InvalidVersion, and numbers of more digits than the interpreter converts
@@ -256,8 +263,8 @@ class Event:
 class Affects:
     """The releases that one record, or several merged ones, name within one project."""
 
-    versions: frozenset[str] = frozenset()
-    """Listed versions, each by `version_key`."""
+    versions: AbstractSet[str] = frozenset()
+    """Listed versions, each by `version_key`; a set that cannot be changed."""
     ranges: tuple[tuple[Event, ...], ...] = ()
     """Events of each ECOSYSTEM or SEMVER range, as written (not yet sorted)."""
 

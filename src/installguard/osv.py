@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, Literal, TypeAlias, cast
@@ -157,7 +157,9 @@ def _event(kind: Literal["introduced", "fixed", "last_affected", "limit"], versi
 
 def _fixed(ranges: Iterable[Sequence[Event]]) -> tuple[str, ...]:
     """The versions that end a range, ascending, each once; those that cannot be ordered come last."""
-    versions = {_key(event.version): _version(event.version) for r in ranges for event in r if event.kind == "fixed"}
+    versions = {
+        _key(event.version): parse_version(event.version) for r in ranges for event in r if event.kind == "fixed"
+    }
     ordered = sorted(version for version in versions.values() if isinstance(version, Version))
     others = sorted(version.raw for version in versions.values() if isinstance(version, LegacyVersion))
     return (*map(_normal, ordered), *others)
@@ -335,20 +337,26 @@ def affects(advisory: Advisory, release: Release) -> Applicability:
 
     Listed versions and ranges are a union. A withdrawn advisory names nothing, nor does one about another project.
     """
-    if advisory.withdrawn is not None or advisory.project != release.name:
+    return affecting(release)(advisory)
+
+
+def affecting(release: Release) -> Callable[[Advisory], Applicability]:
+    """Return `affects` for one *release*, to be asked about many advisories."""
+    return partial(_affects, release.name, _subject(release.version))
+
+
+def _affects(name: NormalizedName, subject: _Subject, advisory: Advisory) -> Applicability:
+    if advisory.withdrawn is not None or advisory.project != name:
         return _UNAFFECTED
-    subject = _subject(release.version)
     if not advisory.affected.versions.isdisjoint(subject.keys):
         return _AFFECTED
     doubts = []
     for events in advisory.affected.ranges:
-        match _within(events, subject):
-            case Affected():
-                return _AFFECTED
-            case Indeterminate(reason=reason):
-                doubts.append(reason)
-            case Unaffected():
-                pass
+        found = _within(events, subject)
+        if found is _AFFECTED:
+            return found
+        if isinstance(found, Indeterminate):
+            doubts.append(found.reason)
     return Indeterminate(reason=min(doubts)) if doubts else _UNAFFECTED
 
 
@@ -360,14 +368,31 @@ class _Subject:
     """Under which listed versions meet it: its own key, and for a local version its public part's."""
     version: AnyVersion
     public: AnyVersion
+    numbers: tuple[int, ...] | None
+    """Those of a plain release (`1.2.3`), without zeros at the end; `None` for others."""
 
 
 @lru_cache(maxsize=4096)
 def _subject(version: AnyVersion) -> _Subject:
     if isinstance(version, LegacyVersion) or version.local is None:
-        return _Subject(keys=(version_key(version),), version=version, public=version)
+        key = version_key(version)
+        return _Subject(
+            keys=(key,),
+            version=version,
+            public=version,
+            numbers=None if isinstance(version, LegacyVersion) else _numbers(key),
+        )
     public = Version(version.public)
-    return _Subject(keys=(version_key(version), version_key(public)), version=version, public=public)
+    return _Subject(keys=(version_key(version), version_key(public)), version=version, public=public, numbers=None)
+
+
+@lru_cache(maxsize=16384)
+def _numbers(raw: str) -> tuple[int, ...] | None:
+    """The numbers of a version that is nothing but numbers, without zeros at the end, by which such ones are ordered.
+
+    They are so with `0` too, where it stands for what is before every version: no plain version is before it.
+    """
+    return tuple(map(int, _key(raw).split("."))) if _PLAIN.fullmatch(raw) else None
 
 
 _Position: TypeAlias = tuple[int, Version]
@@ -418,6 +443,10 @@ def _within_plain(events: Sequence[Event], subject: _Subject) -> Applicability |
     """The same for the range that most records have, introduced before fixed and nothing else; `None` for others."""
     if len(events) != 2 or events[0].kind != "introduced" or events[1].kind != "fixed":
         return None
+    if subject.numbers is not None:
+        first, last = _numbers(events[0].version), _numbers(events[1].version)
+        if first is not None and last is not None:
+            return (_AFFECTED if first <= subject.numbers < last else _UNAFFECTED) if first < last else None
     mine, start, end = _place(subject.version), _event_place(events[0]), _event_place(events[1])
     if mine is None or start is None or end is None or not start < end:
         return None
@@ -468,7 +497,7 @@ def _event_place(event: Event) -> _Position | None:
     """
     if event.kind in ("introduced", "fixed") and event.version == "0":
         return _START
-    return _place(_version(event.version))
+    return _place(parse_version(event.version))
 
 
 def _doubt(event: Event, subject: _Subject) -> str:
@@ -481,11 +510,6 @@ def _shown(text: str) -> str:
     return ascii(text if len(text) <= 60 else f"{text[:57]}...")
 
 
-@lru_cache(maxsize=65536)
-def _version(raw: str) -> AnyVersion:
-    return parse_version(raw)
-
-
 _normal: Final = lru_cache(maxsize=16384)(str)
 
 
@@ -496,7 +520,7 @@ _PLAIN: Final = re.compile(r"(?:(?:0|[1-9][0-9]{0,17})\.){0,20}(?:0|[1-9][0-9]{0
 def _key(raw: str) -> str:
     """`version_key` of the version; nine in ten listed ones are plain numbers and need no parser."""
     if _PLAIN.fullmatch(raw) is None:
-        return version_key(_version(raw))
+        return version_key(parse_version(raw))
     while raw.endswith(".0"):
         raw = raw[:-2]
     return raw

@@ -8,7 +8,7 @@ from dataclasses import replace
 from packaging.utils import NormalizedName
 
 from ..model import Advisory, Code, Distribution, Evidence, Finding, LegacyVersion, Level, Release
-from ..osv import Affected, Indeterminate, Unaffected, affects
+from ..osv import Affected, Applicability, Indeterminate, Unaffected, affecting, affects
 from ..policy import Policy
 from .exploited import exploited, marked
 from .fixes import nearest_fix
@@ -42,7 +42,8 @@ def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequen
 def _of_project(
     subject: Distribution, advisories: Sequence[Advisory], policy: Policy, *, private: bool
 ) -> Iterator[Finding]:
-    found = [finding for advisory in advisories for finding in _of_advisory(subject, advisory, private=private)]
+    ask = affecting(subject.release or Release(name=advisories[0].project, version=UNTOLD))
+    found = [finding for each in advisories for finding in _of_advisory(subject, each, ask(each), private=private)]
     hits = [finding.advisory for finding in found if finding.advisory and finding.code in _HITS]
     fix = _fix(subject, hits, advisories, policy) if hits else None
     for finding in found:
@@ -60,18 +61,19 @@ def _told(finding: Finding, listed: frozenset[str]) -> Finding:
 _HITS = frozenset({Code.MALICIOUS, Code.VULNERABLE})
 
 
-def _of_advisory(subject: Distribution, advisory: Advisory, *, private: bool) -> Iterator[Finding]:
+def _of_advisory(
+    subject: Distribution, advisory: Advisory, applicability: Applicability, *, private: bool
+) -> Iterable[Finding]:
     if subject.release is None and advisory.kind == "vulnerability":
-        return  # `unknown-release` says that vulnerabilities could not be looked for
-    match affects(advisory, subject.release or Release(name=advisory.project, version=UNTOLD)):
+        return ()  # `unknown-release` says that vulnerabilities could not be looked for
+    match applicability:
         case Affected():
-            yield _hit(subject, advisory, private=private)
+            return (_hit(subject, advisory, private=private),)
         case Indeterminate(reason=reason):
-            if subject.release is not None:
-                yield _unsure(subject, advisory, reason)
-            yield from _near_miss(subject, advisory, private=private)
+            doubt = (_unsure(subject, advisory, reason),) if subject.release is not None else ()
+            return (*doubt, *_near_miss(subject, advisory, private=private))
         case Unaffected():
-            yield from _near_miss(subject, advisory, private=private)
+            return _near_miss(subject, advisory, private=private)
 
 
 def _hit(subject: Distribution, advisory: Advisory, *, private: bool) -> Finding:
@@ -89,16 +91,16 @@ def _unsure(subject: Distribution, advisory: Advisory, reason: str) -> Finding:
     return Finding(code=Code.INDETERMINATE, subject=subject, detail=detail, advisory=advisory)
 
 
-def _near_miss(subject: Distribution, advisory: Advisory, *, private: bool) -> Iterator[Finding]:
+def _near_miss(subject: Distribution, advisory: Advisory, *, private: bool) -> Sequence[Finding]:
     if advisory.kind != "malicious" or advisory.withdrawn is not None:
-        return
+        return ()
     if private:
         detail = "has the same name as a project with malicious releases"
     elif subject.release is None:
         detail = "is of a project with malicious releases, and its version cannot be told"
     else:
         detail = "is of a project with malicious releases, though not listed as one of them"
-    yield Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory, namesake=private)
+    return (Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory, namesake=private),)
 
 
 def _fix(subject: Distribution, hits: Sequence[Advisory], known: Sequence[Advisory], policy: Policy) -> Release | None:

@@ -16,12 +16,16 @@ def check_release_age(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Find files of an index that are younger than `release.min-age`, or whose age it does not tell."""
     if policy.release.min_age <= timedelta(0):
         return
+    untold = policy.release.min_age_unknown is not Level.ALLOW
     for subject in subjects(evidence):
-        match subject.origin:
-            case Artifact(uploaded_at=uploaded_at) if names_file(subject) and subject.role != "installed":
-                found = _of_age(subject, uploaded_at, evidence.now, policy.release.min_age)
-                if found is not None and not _excused(subject, found, evidence, policy):
-                    yield found
+        origin = subject.origin
+        if not isinstance(origin, Artifact) or not names_file(subject) or subject.role == "installed":
+            continue
+        if origin.uploaded_at is None and not untold:
+            continue  # else a large installation from an index without times would carry a finding each for nothing
+        found = _of_age(subject, origin.uploaded_at, evidence.now, policy.release.min_age)
+        if found is not None and not _excused(subject, found, evidence, policy):
+            yield found
 
 
 def _of_age(subject: Distribution, uploaded_at: datetime | None, now: datetime, least: timedelta) -> Finding | None:
@@ -39,8 +43,6 @@ def _moment(time: datetime) -> str:
 
 
 def _excused(subject: Distribution, found: Finding, evidence: Evidence, policy: Policy) -> bool:
-    if found.code is Code.AGE_UNKNOWN and policy.release.min_age_unknown is Level.ALLOW:
-        return True  # else a large installation from an index without times would carry a finding each for nothing
     if any(admits(match, subject, untold=False) for match in policy.release.min_age_exclude):
         return True
     return found.code is Code.TOO_YOUNG and fixes_something(subject, evidence.advisories)

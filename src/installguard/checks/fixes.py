@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from packaging.version import Version
 
-from ..model import Advisory, AnyVersion, Release
-from ..osv import Unaffected, affects
+from ..model import Advisory, AnyVersion, Release, parse_version
+from ..osv import Unaffected, affecting
 from ..policy import fixed_versions, has_fix
 
 
@@ -41,7 +41,7 @@ def _candidates(
 ) -> list[Version]:
     known = {version for version in available if isinstance(version, Version)}
     known = {version for version in known if current.is_prerelease or not version.is_prerelease}
-    known = known or {version for advisory in advisories for version in fixed_versions(advisory)}
+    known = known or _named(advisories)
     higher = sorted(version for version in known if version > current)
     malicious = [hit for hit in hits if hit.kind == "malicious"]
     if malicious:
@@ -51,14 +51,21 @@ def _candidates(
     return sorted(higher, key=lambda version: (version.is_prerelease and not current.is_prerelease, version))
 
 
+def _named(advisories: Sequence[Advisory]) -> set[Version]:
+    """Return the versions that some advisory calls fixed."""
+    raw = dict.fromkeys(raw for advisory in advisories for raw in advisory.fixed)
+    return {version for version in map(parse_version, raw) if isinstance(version, Version)}
+
+
 def _first_unaffected(
     release: Release, candidates: Sequence[Version], advisories: Sequence[Advisory]
 ) -> Release | None:
     order = list(advisories)
     for version in candidates:
         candidate = Release(name=release.name, version=version)
+        ask = affecting(candidate)
         for place, advisory in enumerate(order):
-            if not isinstance(affects(advisory, candidate), Unaffected):
+            if not isinstance(ask(advisory), Unaffected):
                 order.insert(0, order.pop(place))  # what rejected one candidate mostly rejects the next
                 break
         else:

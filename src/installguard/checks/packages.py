@@ -16,7 +16,7 @@ from .subjects import subjects
 
 def check_denied(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Find what `packages.deny` names; a release whose version cannot be told counts as named."""
-    for subject in subjects(evidence):
+    for subject in subjects(evidence) if policy.packages.deny else ():
         for denied in policy.packages.deny:
             if admits(denied.match, subject, untold=True):
                 yield Finding(

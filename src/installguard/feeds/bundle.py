@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 MANIFEST: Final = "installguard-snapshot.json"
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
 
 
 def export_snapshot(directory: Path, path: Path, *, key: Path | None = None) -> tuple[SourceState, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..model import SourceInfo, SourceKind
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Of `current.json` and of the tables; another one is never read, and the next update rebuilds it."""
 
 STATE_FILE: Final = "current.json"
