@@ -137,6 +137,8 @@ def test_a_base_moves_relative_urls_and_the_first_one_counts() -> None:
         ("other-1.0.tgz", "thing", ("sdist", "other", "1.0")),
         ("my-thing-1.0.tar.xz", None, ("sdist", "my-thing", "1.0")),
         ("nodash.zip", None, ("sdist", "nodash", None)),
+        ("evil-2-1.0.tar.gz", None, ("sdist", "evil-2", "1.0")),
+        ("-1.0.tar.gz", None, ("sdist", "-1-0", None)),
         ("thing-1.0.tar.zst", "thing", ("sdist", "thing", "1.0")),
         ("thing-1.0.exe", "thing", None),
         ("thing-1.0-py3.egg", "thing", None),

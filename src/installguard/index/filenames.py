@@ -42,7 +42,6 @@ def _after(stem: str, project: NormalizedName | None) -> tuple[NormalizedName, s
 
 
 def _at_last_dash(stem: str) -> tuple[NormalizedName | None, str | None]:
-    """Split before the first dash that a digit follows, else at the last dash."""
-    digit = re.search(r"-(?=v?\d)", stem, re.IGNORECASE)
-    at = digit.start() if digit else stem.rfind("-")
-    return (_name(stem[:at]), stem[at + 1 :]) if at > 0 else (_name(stem), None)
+    """Split at the last dash, as uv does where no page says which project it is."""
+    name, dash, version = stem.rpartition("-")
+    return (_name(name), version) if dash and name else (_name(stem), None)

@@ -28,8 +28,8 @@ from .serving import Answer, Request, Server, printable
 from .upstream import Credentials, Upstream
 
 LARGEST_PAGE = 64 << 20
-ROOM = 64 << 20
-"""Bytes of pages that are taken apart at the same time."""
+ROOM = 32 << 20
+"""Bytes of pages that are taken apart at the same time; that takes about ten times as much memory."""
 LARGEST_SHELF = 512 << 20
 PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 REDO = re.compile(r"no-cache|max-age=0\b")

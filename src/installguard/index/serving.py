@@ -168,7 +168,11 @@ class _Client:
         lines += ["Connection: close"] * last
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
         self._connection.settimeout(SEND_SECONDS)
-        self._connection.sendall(head + answer.body if body and answer.status != 304 else head)
+        content = answer.body if body and answer.status != 304 else b""
+        small = len(content) <= LARGEST_HEAD  # one packet for what is small, no second copy of what is not
+        self._connection.sendall(head + content if small else head)
+        if not small:
+            self._connection.sendall(content)
 
 
 def parse_request(head: bytes) -> Request:
