@@ -111,6 +111,11 @@ def test_windows_line_ends_make_no_difference() -> None:
         assert read(name, text.replace("\n", "\r\n")).distributions == read(name, text).distributions
 
 
+@pytest.mark.parametrize("name", ["pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock"])
+def test_the_directory_of_the_lock_is_the_project_itself(name: str) -> None:
+    assert "other" not in by_name(read(name, SAMPLES[name].replace('"../other"', '"."')))
+
+
 # ---------------------------------------------------------------- uv.lock
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from ...model import AnyVersion, ArtifactKind, DirectUrl, parse_version
+from ...model import AnyVersion, ArtifactKind, DirectUrl, LocalTree, parse_version
 from .entries import LockedFile, Registry, Source
 from .tables import Table
 
@@ -107,3 +108,8 @@ def only_source(table: Table, found: Sequence[Source]) -> Source:
     if len(found) > 1:
         raise table.wrong("names more than one source")
     return found[0] if found else Registry()
+
+
+def is_project_itself(source: Source) -> bool:
+    """Return whether a source is the directory of the lock file."""
+    return isinstance(source, LocalTree) and not PurePosixPath(source.path).parts

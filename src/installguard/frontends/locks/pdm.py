@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...model import LocalTree, VcsCheckout, parse_version, version_key
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Source
-from .files import file_name, file_source, is_archive, kind_of, only_source, refuse_strangers, without_credentials
+from .files import (
+    file_name,
+    file_source,
+    is_archive,
+    is_project_itself,
+    kind_of,
+    only_source,
+    refuse_strangers,
+    without_credentials,
+)
 from .scopes import group_scope
 from .tables import Table
 from .versions import known_major
@@ -42,7 +51,7 @@ def _package(table: Table, listed: Mapping[tuple[str, str], Sequence[Table]]) ->
         source=source,
         files=files,
         dependencies=tuple(_dependencies(table)),
-        root=isinstance(source, LocalTree) and source.path.rstrip("/") in ("", "."),
+        root=is_project_itself(source),
         scope=group_scope(table.texts("groups"), table.text("marker")),
     )
 

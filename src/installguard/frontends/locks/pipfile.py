@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ...model import AnyVersion, Hashes, LocalTree, VcsCheckout, parse_version
 from .entries import LockedFile, LockedPackage, Registry, Source
-from .files import file_source, is_archive, only_source, without_credentials
+from .files import file_source, is_archive, is_project_itself, only_source, without_credentials
 from .scopes import group_scope
 from .tables import Table
 
@@ -55,6 +55,7 @@ def _package(table: Table, entries: Table, written: str, category: str, indexes:
         version=_version(table),
         written=table.text("version"),
         source=source,
+        root=is_project_itself(source),
         files=tuple(LockedFile(hashes=(each,)) for each in hashes),
         scope=group_scope((_GROUPS.get(category, category),), marker),
     )

@@ -9,7 +9,7 @@ from packaging.utils import NormalizedName
 
 from ...model import AnyVersion, LocalTree, VcsCheckout
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
-from .files import file_source, kind_of, may_be_of, refuse_strangers, without_credentials
+from .files import file_source, is_project_itself, kind_of, may_be_of, refuse_strangers, without_credentials
 from .scopes import group_scope
 from .tables import Table
 from .versions import known_major
@@ -39,6 +39,7 @@ def _package(table: Table, pinned: Mapping[NormalizedName, Table], extras: Mappi
         version=version,
         written=table.text("version"),
         source=source,
+        root=is_project_itself(source),
         files=files,
         dependencies=tuple(_dependencies(table)),
         scope=_scope(table, extras.get(name, ())),

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from ...model import LocalTree, VcsCheckout
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
-from .files import file_name, file_source, kind_of, only_source, refuse_strangers, without_credentials
+from .files import (
+    file_name,
+    file_source,
+    is_project_itself,
+    kind_of,
+    only_source,
+    refuse_strangers,
+    without_credentials,
+)
 from .tables import Table
 from .versions import known_major
 
@@ -39,7 +47,7 @@ def _package(table: Table) -> LockedPackage:
         dependencies=tuple(
             Dependency(name=each.name(), version=each.text("version")) for each in table.tables("dependencies")
         ),
-        root=isinstance(source, LocalTree) and source.path.rstrip("/") in ("", "."),
+        root=is_project_itself(source),
         scope=Scope(markers=(marker,) if (marker := table.text("marker")) else ()),
     )
 

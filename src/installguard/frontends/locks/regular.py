@@ -22,6 +22,8 @@ _PAIR = re.compile(f"{_KEY}(?:{_TEXT}|{_NUMBER}|{_OTHER})")
 _MEMBER = re.compile(f"{_KEY}(?:(?:{_TEXT}|{_NUMBER}) *([,}}]) *|{_OTHER})")
 _LINE = re.compile(f"([A-Za-z0-9_-]+) = {_TEXT}\n")
 """What most lines are."""
+_ONLY = re.compile(f" ([A-Za-z0-9_-]+) = {_TEXT} }}")
+"""What most inline tables are."""
 _HEADER = re.compile(r"(\[\[?)([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)(\]\]?)\n")
 _BLANK = re.compile(r"(?:\n|#[^\x00-\x08\x0a-\x1f\x7f]*\n)*")
 _SPACE = re.compile(r"[ \n]*")
@@ -149,6 +151,8 @@ class _Reader:
     def inline(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         """Return the table behind `{`, which ends on its line, and the place behind it."""
         text, closed = self.text, False
+        if (only := _ONLY.match(text, at)) is not None:
+            return {only[1]: only[2]}, only.end()
         table: dict[str, Any] = {}
         at = _spaces(text, at)
         if text.startswith("}", at):

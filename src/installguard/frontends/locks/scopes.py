@@ -55,6 +55,7 @@ def widest(one: Scope, other: Scope) -> Scope:
 
 # ---------------------------------------------------------------- found out
 
+_EVERYBODY = Scope()
 _Node = tuple[Key, str | None]
 """A release, or every one of a project, with an extra or without."""
 
@@ -72,7 +73,7 @@ def with_scopes(packages: Sequence[LockedPackage], asked: Mapping[str, Sequence[
     for entrance, begun in web.named_entrances():
         for node in web.reach(begun, without=plain):
             only.setdefault(node, []).append(entrance)
-    marks = web.marks()
+    marks = web.marks() if web.marked else {}
     return [package if package.root else web.scoped(package, only, marks) for package in packages]
 
 
@@ -97,6 +98,7 @@ class _Web:
                 self.enter(("", ""), package.dependencies)
                 for group, dependencies in package.by_group.items():
                     self.enter(("group", group), dependencies)
+        self.marked = any(marker for edges in (*self.edges.values(), *self.entrances.values()) for _, marker in edges)
         self.direct = {node[0] for begun in self.entrances.values() for node, _ in begun}
 
     def enter(self, entrance: tuple[str, str], dependencies: Iterable[Dependency]) -> None:
@@ -118,14 +120,13 @@ class _Web:
         self, begun: Iterable[tuple[_Node, str | None]], *, without: frozenset[_Node] = frozenset(), bare: bool = False
     ) -> frozenset[_Node]:
         """Return every place that *begun* leads to, *bare* by no marker; what is in *without* is not gone through."""
-        seen: set[_Node] = set()
-        left = [node for node, marker in begun if not (bare and marker)]
+        left = [node for node, marker in begun if not (bare and marker) and node not in without]
+        seen = set(left)
         while left:
-            node = left.pop()
-            if node in seen or node in without:
-                continue
-            seen.add(node)
-            left += [child for child, marker in self.edges.get(node, ()) if not (bare and marker)]
+            for child, marker in self.edges.get(left.pop(), ()):
+                if child not in seen and child not in without and not (bare and marker):
+                    seen.add(child)
+                    left.append(child)
         return frozenset(seen)
 
     def marks(self) -> Mapping[_Node, set[str]]:
@@ -164,8 +165,9 @@ class _Web:
             extras=tuple(sorted(name for kind, name in ways if kind == "extra")),
             markers=tuple(sorted(marks.get((key, None), ()))) or package.scope.markers,
         )
-        asked = key in self.direct or (package.name, None) in self.direct
-        return replace(package, scope=found, requested=asked)
+        if key in self.direct or (package.name, None) in self.direct:
+            return replace(package, scope=found, requested=True)
+        return package if found == _EVERYBODY else replace(package, scope=found)
 
 
 def _targets(dependencies: Iterable[Dependency]) -> Iterator[tuple[_Node, str | None]]:

@@ -131,6 +131,8 @@ class Table:
         moment = value if isinstance(value, datetime) else _moment(value) if isinstance(value, str) else None
         if moment is None:
             raise self.wrong(f"'{key}' is not a date and time")
+        if moment.tzinfo is timezone.utc:
+            return moment
         try:
             return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
         except OverflowError as error:  # an offset that leads out of the years that there are

@@ -10,7 +10,8 @@ from .regular import read_regular
 
 _DOTS = 200
 """Dots that a line may have outside of strings; none that a tool writes comes near it."""
-_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"' + r"|'[^'\n]*'")
+_STRING = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|(["'][^\n]*)""")
+"""A string on its line, or what follows a quote that is not closed there."""
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def _parse_any(text: str) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
-    if any(line.count(".") > _DOTS for line in _STRING.sub("", text).split("\n") if line.count(".") > _DOTS):
+    if any(line.count(".") > _DOTS for line in _STRING.sub(lambda found: found[1] or "", text).split("\n")):
         raise ValueError("nested too deeply")  # the standard reader takes the square of a key's length for it
     try:
         return tomllib.loads(text)

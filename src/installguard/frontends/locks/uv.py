@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
+
+from packaging.utils import NormalizedName
 
 from ...model import LocalTree, VcsCheckout
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
@@ -80,8 +83,15 @@ def _lists(table: Table, key: str) -> dict[str, tuple[Dependency, ...]]:
 
 
 def _dependency(table: Table) -> Dependency:
+    if len(table.data) == 1:  # as nearly all are
+        return _plain_dependency(table.name())
     extras = table.texts("extra") if table.has("extra") else table.texts("extras") if table.has("extras") else ()
     return Dependency(name=table.name(), version=table.text("version"), extras=extras, marker=table.text("marker"))
+
+
+@lru_cache(maxsize=65536)
+def _plain_dependency(name: NormalizedName) -> Dependency:
+    return Dependency(name=name)
 
 
 # ---------------------------------------------------------------- files and sources
