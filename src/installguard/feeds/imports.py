@@ -7,6 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -180,7 +181,7 @@ def parse_raw(record: RawRecord, source: SourceState) -> Parsed:
 
 def _json(data: bytes) -> object:
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return json.loads(data.removeprefix(BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         raise RecordError(f"is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
