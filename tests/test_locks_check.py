@@ -29,15 +29,27 @@ NOW = datetime.now(timezone.utc)
 STAMP = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def place_in(directory: Path) -> Environment:
+    """Return a home of its own, whose snapshot is kept in a directory beside it."""
+    (directory / "home" / "work").mkdir(parents=True)
+    cache = {"INSTALLGUARD_CACHE_DIR": str(directory / "cache")}
+    return Environment(prefix=Path(sys.prefix), home=directory / "home", extra=cache)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The snapshot of a feed that knows `evil` 1.0."""
+    directory = tmp_path_factory.mktemp("snapshot")
+    feed = write_feed(directory / "feed.zip", [{**malware_record("MAL-2099-1", "evil", ["1.0"]), "modified": STAMP}])
+    assert guard(place_in(directory), "feed", "import", feed).code == 0
+    return directory / "cache"
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Environment:
-    """A place of its own, under a feed that knows `evil` 1.0."""
-    home = tmp_path / "home"
-    (home / "work").mkdir(parents=True)
-    made = Environment(prefix=Path(sys.prefix), home=home, extra={"INSTALLGUARD_CACHE_DIR": str(tmp_path / "cache")})
-    feed = write_feed(tmp_path / "feed.zip", [{**malware_record("MAL-2099-1", "evil", ["1.0"]), "modified": STAMP}])
-    assert guard(made, "feed", "import", feed).code == 0
-    return made
+def place(tmp_path: Path, snapshot: Path) -> Environment:
+    """A place of its own, under that feed."""
+    shutil.copytree(snapshot, tmp_path / "cache")
+    return place_in(tmp_path)
 
 
 def guard(place: Environment, *argv: str | Path) -> Ran:

@@ -94,8 +94,12 @@ def test_irregular_toml_is_read_all_the_same(text: str) -> None:
         "a = " + "[" * 100_000, "a = " + "{a = " * 100_000, "a" + ".a" * 100_000 + " = 1\n",
         "[a" + ".a" * 100_000 + "]\n", 'a = "x', "a = 1\na = 2\n", "a = " + "9" * 5000,
         "[[a]]\n" * 3 + "[a]\n", "\ufeffa = 1\n", '"a"' + '."a"' * 100_000 + " = 1\n",
+        '\\"' * 500_000, 'a = {b = """\n""", a' + ".a" * 100_000 + " = 1}\n",
     ],
-    ids=["arrays", "tables", "keys", "headers", "open", "twice", "digits", "again", "mark", "quoted keys"],
+    ids=[
+        "arrays", "tables", "keys", "headers", "open", "twice", "digits", "again", "mark", "quoted keys", "quotes",
+        "after",
+    ],
 )  # fmt: skip
 def test_what_is_no_toml_or_nested_without_end_is_an_error_in_one_line(text: str) -> None:
     with pytest.raises(ValueError, match=r"\A.+\Z") as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .regular import read_regular
 
-_DOTS = 200
+_DOTS = 32
 """Dots that a line may have outside of strings; none that a tool writes comes near it."""
 _STRING = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|(["'][^\n]*)""")
 """A string on its line, or what follows a quote that is not closed there."""

@@ -30,7 +30,7 @@ def read_uv(table: Table) -> tuple[list[LockedPackage], list[str]]:
     packages = [_package(each, members) for each in table.tables("package")]
     asked = _asked(manifest)
     _refuse_gaps(table, packages, asked)
-    notes = [] if asked or not packages or any(package.root for package in packages) else [_ROOTLESS]
+    notes = [] if asked or any(package.root for package in packages) else [_ROOTLESS]
     return with_scopes(packages, asked), notes
 
 
