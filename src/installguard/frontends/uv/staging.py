@@ -1,0 +1,438 @@
+"""Staging of uv's projects: uv writes into a copy that names guard's indexes, and what it wrote is put in place later.
+
+The copy is of files that uv reads indexes from or writes; all else in it are links. Its name lasts, since uv caches
+what it knows of a project under its path.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from ...errors import UnjudgedError
+from .addresses import Addresses, AmbiguousError, script_metadata
+from .places import Place, is_ours, take_place
+from .projects import Project, find_projects, sources_of
+from .toml_texts import TomlError, index_texts, read_toml, with_index_tables
+from .trees import Link, link_or_copy, mirror, nested, symlink
+
+LOCK = "uv.lock"
+SETTINGS = "uv.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A file that uv has written, as it was and as it shall be."""
+
+    path: Path
+    before: bytes | None
+    """`None`: it was not there."""
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A file that was copied into the staging directory."""
+
+    path: Path
+    staged: Path
+    before: bytes | None
+    """What it held; `None` where it was not there, but may be written."""
+    given: bytes | None
+    """What the copy held at first."""
+    written: bool
+    """Whether uv may write it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Undo:
+    """What takes back changes that were put in place."""
+
+    changes: tuple[Change, ...] = ()
+    suffix: str = ""
+
+    def revert(self) -> None:
+        """Put the old bytes back; raises `UnjudgedError` for files that were changed since, which stay so."""
+        lost: list[Path] = []
+        for change in reversed(self.changes):
+            now = _read(change.path)
+            if now == change.after and change.before is None:
+                change.path.unlink()
+            elif now == change.after and change.before is not None:
+                _replace_file(change.path, change.after, change.before, self.suffix)
+            elif now != change.before:
+                lost.append(change.path)
+        self.changes = ()
+        if lost:
+            raise UnjudgedError("was changed meanwhile, and stays so", where=", ".join(map(str, lost)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Staging:
+    """A copy of a project, or of a script, in which uv may write; it removes itself at the end."""
+
+    top: Path
+    """The directory that the copy is of."""
+    subject: Path
+    """The project's root, or the script."""
+    place: Place
+    addresses: Addresses
+    copied: tuple[Copied, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables that uv needs there."""
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.place.leave()
+
+    @property
+    def root(self) -> Path:
+        """The staged counterpart of the project's root, or of the script."""
+        return self.path_of(self.subject)
+
+    def path_of(self, path: Path) -> Path:
+        """Return the staged counterpart of a path; one outside of the project is its own."""
+        absolute = Path(os.path.normpath(path.absolute()))
+        for each in (Path(os.path.realpath(absolute)), absolute):
+            if each.is_relative_to(self.top):
+                return self.place.directory / each.relative_to(self.top)
+        return absolute
+
+    def results(self) -> tuple[Change, ...]:
+        """Return what uv wrote, with the indexes named as the user names them; raises `UnjudgedError`."""
+        return tuple(change for each in self.copied if (change := self._result(each)) is not None)
+
+    def apply(self, changes: Sequence[Change] | None = None) -> Undo:
+        """Put the results in place, each file in one step, and return how to take them back.
+
+        Raises `UnjudgedError`, and changes nothing, where one cannot be written or was changed meanwhile.
+        """
+        changes = self.results() if changes is None else tuple(changes)
+        for each in self.copied:
+            if changes and each.written and _read(each.path) != each.before:
+                raise UnjudgedError("was changed meanwhile", where=str(each.path), now="nothing was written: try again")
+        undo = Undo(changes=changes, suffix=self.place.suffix)
+        try:
+            for change in changes:
+                _replace_file(change.path, change.before, change.after, self.place.suffix)
+        except BaseException:
+            undo.revert()
+            raise
+        return undo
+
+    def _result(self, copied: Copied) -> Change | None:
+        after = _read(copied.staged)
+        if after == copied.given:
+            return None
+        if not copied.written or after is None:
+            what = "was removed" if after is None else "was changed"
+            raise UnjudgedError(f"{what} by uv, which guard does not expect", where=str(copied.path))
+        try:
+            after = self.addresses.taken_from(after, copied.path.name, copied.before or b"")
+        except AmbiguousError as error:
+            what = f"names one index in several ways ({error})"
+            raise UnjudgedError(what, where=str(copied.path), now="name it in one way: nothing was written") from error
+        if self.addresses.named_in(after):
+            raise UnjudgedError("would name guard's own index", where=str(copied.path), now="nothing was written")
+        return None if after == copied.before else Change(path=copied.path, before=copied.before, after=after)
+
+
+# ---------------------------------------------------------------- staging a project
+
+
+def stage(
+    root: Path,
+    members: Sequence[Path] = (),
+    *,
+    replace: Mapping[str, str],
+    left: Collection[str] = (),
+    within: Sequence[Path] = (),
+    writes_pyproject: bool = True,
+    default_index: str | None = None,
+    registries: Sequence[str] = (),
+    settings: str | None = None,
+    merged: str | None = None,
+    system: str | None = None,
+    system_dirs: str = "/etc/xdg",
+    spare: Path | None = None,
+    link: Link = symlink,
+) -> Staging:
+    """Return a staged copy of the workspace at *root*; raises `UnjudgedError`.
+
+    *replace* tells for each text by which an index is named the one that names guard's; a text that a project names and
+    that is neither there nor in *left* is refused. *within* are directories that uv is to run in: a link would lead it
+    out again.
+
+    *default_index* and *registries* are guard's indexes in front of uv's own default, and of registries that only the
+    lock names. `environ` then leads uv to a configuration file that has them: one of the system's level, made of the
+    one there is (*system* is its text, *system_dirs* the user's `XDG_CONFIG_DIRS`), or the user's whole configuration
+    where that is given as one text in *merged*. *settings* is the text of a `uv.toml` for the root, where uv's nearest
+    configuration lies above it. *spare* is a directory for where there is no place beside the project or in it.
+    """
+    addresses = Addresses(ours=replace)
+    root = Path(os.path.realpath(root))
+    projects = find_projects(root, [Path(os.path.normpath(root / each)) for each in members])
+    _refuse_unknown(projects, root, replace, left)
+    top, place = _take(root, projects, replace, spare)
+    with _left_on_error(place):
+        files = dict(_files(projects, root, top, replace, writes_pyproject))
+        real = [*(file.parent for file in files), *_below(top, within)]
+        _mirror(top, place, real, files, link)
+        copied = (_staged(path, place.directory / path.relative_to(top), addresses, files[path]) for path in files)
+        kept = tuple(each for each in copied if each is not None)
+        if settings is not None and not (root / SETTINGS).exists():
+            (place.directory / root.relative_to(top) / SETTINGS).write_bytes(settings.encode())
+        environ = _configuration(place, default_index, tuple(registries), merged, system, system_dirs)
+        return Staging(top=top, subject=root, place=place, addresses=addresses, copied=kept, environ=environ)
+
+
+def _refuse_unknown(projects: Sequence[Project], root: Path, replace: Mapping[str, str], left: Collection[str]) -> None:
+    """Raise `UnjudgedError` for an index that guard does not stand in front of."""
+    for project in projects:
+        own = _settings_texts(project.directory) if project.directory == root else ()
+        for text in (*project.indexes, *own):
+            if text not in replace and text not in left:
+                raise UnjudgedError(f"names the index '{text}', {_NOT_OURS}", where=str(project.file))
+        if project.absolute and project.names(replace):
+            raise UnjudgedError(_ABSOLUTE, where=str(project.file), now="name it by a relative path")
+
+
+_NOT_OURS = "which guard is not in front of"
+_ABSOLUTE = "has an index of its own, and is asked for by an absolute path"
+
+
+def _settings_texts(directory: Path) -> tuple[str, ...]:
+    data = _read(directory / SETTINGS)
+    try:
+        return index_texts(read_toml(data), pyproject=False) if data is not None else ()
+    except TomlError:
+        return ()  # which uv refuses
+
+
+# ---------------------------------------------------------------- where it is
+
+
+def _take(
+    root: Path, projects: Sequence[Project], replace: Mapping[str, str], spare: Path | None
+) -> tuple[Path, Place]:
+    """Return the directory to be copied, and a place for that: beside it, else one from where no path leads out."""
+    ours = [each.directory for each in projects if each.member or each.names(replace)]
+    top = _common(root, ours)
+    try:
+        return top, take_place([top.parent], top)
+    except UnjudgedError:
+        top = _common(root, [*ours, *(path for each in projects for path in each.reaches)])
+        return top, take_place([top.parent, top, *([spare] if spare else [])], top)
+
+
+def _common(root: Path, others: Sequence[Path]) -> Path:
+    return Path(os.path.commonpath([root, *others]))
+
+
+@contextmanager
+def _left_on_error(place: Place) -> Iterator[None]:
+    """Leave the place again where staging does not succeed; raises `UnjudgedError`."""
+    try:
+        yield
+    except OSError as error:
+        place.leave()
+        where = str(error.filename or place.directory)
+        raise UnjudgedError(f"cannot be copied for uv to write in: {error.strerror or error}", where=where) from error
+    except BaseException:
+        place.leave()
+        raise
+
+
+# ---------------------------------------------------------------- what is in it
+
+
+def _files(
+    projects: Sequence[Project], root: Path, top: Path, replace: Mapping[str, str], writes_pyproject: bool
+) -> Iterator[tuple[Path, bool]]:
+    """Yield the files that uv reads guard's indexes from or writes, and whether it may write them."""
+    for each in projects:
+        written = writes_pyproject and each.member
+        if each.directory.is_relative_to(top) and (written or each.directory == root or each.names(replace)):
+            yield each.file, written
+    yield root / SETTINGS, False
+    yield root / LOCK, True
+
+
+def _below(top: Path, directories: Sequence[Path]) -> Iterator[Path]:
+    """Yield those of the directories that are there in *top*."""
+    for each in directories:
+        real = Path(os.path.realpath(each))
+        if real.is_relative_to(top) and real.is_dir():
+            yield real
+
+
+def _mirror(top: Path, place: Place, real: Sequence[Path], left: Iterable[Path], link: Link) -> None:
+    """Fill the place with links to all that is in *top* but *left*; the directories of projects are *real* ones."""
+
+    def ours(entry: os.DirEntry[str]) -> bool:
+        stale = entry.name.endswith(f".{place.suffix}{TEMPORARY}") and entry.is_file(follow_symlinks=False)
+        if stale:  # a killed guard left it, which had the place that we have now
+            Path(entry.path).unlink()
+        return is_ours(entry.name)
+
+    paths = frozenset(map(str, left))
+    mirror(top, place.directory, nested(real, top), left=paths, ours=ours, link=link)
+
+
+def _staged(path: Path, staged: Path, addresses: Addresses, written: bool) -> Copied | None:
+    """Copy a file with guard's indexes in it; `None` where it is merely linked to, or not there and not to be written.
+
+    uv takes a project for changed where its `pyproject.toml` is another file, and builds it again to learn what it
+    depends on: where there is nothing to replace and to write, a link keeps it from that.
+    """
+    before = _read(path)
+    if before is None:
+        return Copied(path=path, staged=staged, before=None, given=None, written=True) if written else None
+    if addresses.named_in(before):
+        raise UnjudgedError("names guard's own index, which is there only while it runs", where=str(path), now=_REMOVE)
+    given = addresses.put_into(before, path.name)
+    if given == before and not written:
+        link_or_copy(str(path), str(staged), directory=False, link=symlink)
+        return None
+    staged.write_bytes(given)
+    staged.chmod(stat.S_IMODE(path.stat().st_mode))
+    return Copied(path=path, staged=staged, before=before, given=given, written=written)
+
+
+_REMOVE = "name the index there that is meant"
+
+
+def _configuration(
+    place: Place,
+    default: str | None,
+    registries: tuple[str, ...],
+    merged: str | None,
+    system: str | None,
+    system_dirs: str,
+) -> Mapping[str, str]:
+    """Write the configuration file that names further indexes, and return the variables that lead uv to it."""
+    if merged is None and default is None and not registries:
+        return {}
+    try:
+        text = with_index_tables(merged if merged is not None else system or "", default, registries)
+    except TomlError as error:
+        raise UnjudgedError(f"uv's configuration cannot be added to: {error}") from error
+    if merged is not None:
+        (place.own / SETTINGS).write_bytes(text.encode())
+        return {"UV_CONFIG_FILE": str(place.own / SETTINGS)}
+    (place.own / "uv").mkdir()
+    (place.own / "uv" / SETTINGS).write_bytes(text.encode())
+    return {"XDG_CONFIG_DIRS": f"{place.own}{os.pathsep}{system_dirs}"}
+
+
+# ---------------------------------------------------------------- files in place
+
+TEMPORARY = ".tmp"
+
+
+def _read(path: Path) -> bytes | None:
+    """Return a file's bytes, `None` where there is none; raises `UnjudgedError`."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnjudgedError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
+def _replace_file(path: Path, before: bytes | None, after: bytes, suffix: str) -> None:
+    """Replace a file that holds *before*, in one step, keeping owner, mode and links to it; raises `UnjudgedError`."""
+    target = Path(os.path.realpath(path))
+    aside = target.with_name(f".{target.name}.{suffix}{TEMPORARY}")
+    try:
+        found = target.stat() if before is not None else None
+        if found is not None and not (found.st_mode & 0o222 and os.access(target, os.W_OK)):
+            raise UnjudgedError("is read-only", where=str(path), now="nothing was written")
+        aside.unlink(missing_ok=True)
+        try:
+            _write_new(aside, after, found)
+            if _read(target) != before:
+                raise UnjudgedError("was changed meanwhile", where=str(path), now="nothing was written: try again")
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnjudgedError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+
+
+def _write_new(path: Path, data: bytes, like: os.stat_result | None) -> None:
+    """Write a new file to disk, with owner and mode like another's."""
+    with path.open("xb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    if like is not None:
+        if hasattr(os, "chown"):
+            with suppress(PermissionError):
+                os.chown(path, like.st_uid, like.st_gid)
+        path.chmod(stat.S_IMODE(like.st_mode))
+
+
+# ---------------------------------------------------------------- staging a script
+
+
+def stage_script(
+    path: Path,
+    *,
+    replace: Mapping[str, str],
+    left: Collection[str] = (),
+    default_index: str | None = None,
+    registries: Sequence[str] = (),
+    settings: str | None = None,
+    merged: str | None = None,
+    system: str | None = None,
+    system_dirs: str = "/etc/xdg",
+    spare: Path | None = None,
+    link: Link = symlink,
+) -> Staging:
+    """Return a staged copy of a script and its lock, its directory's other entries as links; as `stage` does it."""
+    addresses = Addresses(ours=replace)
+    script = Path(os.path.realpath(path))
+    top, nearest = script.parent, [script.parent, *([spare] if spare else [])]
+    reached = _script_reaches(script, replace, left)
+    if any(not each.is_relative_to(top) for each in reached):
+        top = _common(top, reached)
+        nearest = [top.parent, *nearest]
+    place = take_place(nearest, top if top != script.parent else script)
+    lock = script.with_name(f"{script.name}.lock")
+    with _left_on_error(place):
+        if reached:
+            _mirror(top, place, [script.parent], (script, lock), link)
+        else:
+            (place.directory / script.parent.relative_to(top)).mkdir(parents=True, exist_ok=True)
+        copied = tuple(
+            each
+            for file in (script, lock)
+            if (each := _staged(file, place.directory / file.relative_to(top), addresses, True)) is not None
+        )
+        if settings is not None:
+            (place.directory / script.parent.relative_to(top) / SETTINGS).write_bytes(settings.encode())
+        environ = _configuration(place, default_index, tuple(registries), merged, system, system_dirs)
+        return Staging(top=top, subject=script, place=place, addresses=addresses, copied=copied, environ=environ)
+
+
+def _script_reaches(script: Path, replace: Mapping[str, str], left: Collection[str]) -> tuple[Path, ...]:
+    """Return what a script asks for by relative paths; raises `UnjudgedError` for an index that guard does not know."""
+    metadata = script_metadata(_read(script) or b"")
+    try:
+        document = read_toml(metadata) if metadata is not None else {}
+    except TomlError:
+        return ()  # which uv refuses
+    for text in index_texts(document, pyproject=True):
+        if text not in replace and text not in left:
+            raise UnjudgedError(f"names the index '{text}', {_NOT_OURS}", where=str(script))
+    return tuple(each for each, absolute in sources_of(script.parent, document) if not absolute)
