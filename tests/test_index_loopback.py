@@ -89,6 +89,16 @@ def test_a_denied_file_keeps_its_place_but_its_url_answers_403_with_the_reason(s
     ]
 
 
+def test_a_file_whose_url_names_another_is_denied_though_the_screen_does_not_mind(site: Site, front: Front) -> None:
+    site.put("thing", {"filename": WHEEL, "url": f"https://files.example.org/{NEWER}"}, NEWER)
+    upstream = Upstream(url=site.url)
+    with front.open(upstream) as index:
+        got = get(f"{index.address_of(upstream)}thing/")
+        denied = get(got.urls[WHEEL])
+    assert (denied.status, denied.reason) == (403, "its URL names another file")
+    assert got.urls[NEWER] == f"https://files.example.org/{NEWER}"
+
+
 def test_a_hidden_file_is_not_on_the_page(site: Site, front: Front) -> None:
     site.put("thing", WHEEL, NEWER)
     front.screen.decisions[NEWER] = Hidden()
@@ -451,7 +461,10 @@ def test_connections_that_never_ask_make_room_for_one_that_does(site: Site, fron
         for _ in range(CONNECTIONS + 20):
             stack.enter_context(socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5))
         assert ask(client, parts.path).status == 200
-        assert get(f"{index.address_of(upstream)}thing/").status == 200
+        for _ in range(3):
+            another = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+            stack.callback(another.close)
+            assert ask(another, parts.path).status == 200
 
 
 def test_closing_ends_every_thread_though_a_client_is_silent_and_an_index_hangs(site: Site, front: Front) -> None:
