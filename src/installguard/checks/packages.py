@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
@@ -59,6 +58,8 @@ def _denial(denied: DeniedPackage) -> str:
 
 def _replacement(denied: DeniedPackage) -> str | None:
     """Return `use` as a requirement, `None` where it is free text."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         requirement = Requirement(denied.use or "")
     except InvalidRequirement:

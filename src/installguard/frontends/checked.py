@@ -6,13 +6,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import NormalizedName
 
 from ..errors import UsageError
 from ..model import Artifact, Distribution, Origin, version_key
-from .locks import Lock, is_lock_name, read_lock
 from .pins import UNDERSTOOD, names_release, read_targets
+
+if TYPE_CHECKING:
+    from .locks import Lock
 
 _PATH = re.compile(r"[/\\]|\.(?:lock|toml|json)\Z")
 
@@ -33,7 +36,7 @@ def read_checked(words: Sequence[str], files: Sequence[str], here: Path) -> Chec
     """
     if not words and not files:
         raise UsageError("nothing to check", where="guard check", now=f"{UNDERSTOOD}, and lock files")
-    locks = [read_lock(here / word, shown_as=word) for word in dict.fromkeys(words) if _names_lock(word, here)]
+    locks = [_read_lock(word, here) for word in dict.fromkeys(words) if _names_lock(word, here)]
     pins = [word for word in words if not _names_lock(word, here)]
     named = read_targets(pins, [here / file for file in files]) if pins or files else ()
     return Checked(distributions=_together(named, locks), notes=tuple(note for lock in locks for note in lock.notes))
@@ -41,9 +44,17 @@ def read_checked(words: Sequence[str], files: Sequence[str], here: Path) -> Chec
 
 def _names_lock(word: str, here: Path) -> bool:
     """Return whether a word is the path of a lock file rather than a release."""
-    if is_lock_name(Path(word).name) is not None:
-        return True
-    return not names_release(word) and (bool(_PATH.search(word)) or _is_file(here / word))
+    if not _PATH.search(word):
+        return not names_release(word) and _is_file(here / word)
+    from .locks import is_lock_name
+
+    return is_lock_name(Path(word).name) is not None or not names_release(word)
+
+
+def _read_lock(word: str, here: Path) -> Lock:
+    from .locks import read_lock
+
+    return read_lock(here / word, shown_as=word)
 
 
 def _is_file(path: Path) -> bool:

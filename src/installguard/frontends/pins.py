@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -240,8 +238,12 @@ def _marker(line: _Line) -> str:
 
 def _marker_holds(line: _Line) -> bool:
     _, semicolon, marker = _OPTIONS.split(f"{line.text} ", maxsplit=1)[0].partition(";")
+    if not semicolon:
+        return True
+    from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
+
     try:
-        return not semicolon or Marker(marker.strip()).evaluate({"extra": ""})
+        return Marker(marker.strip()).evaluate({"extra": ""})
     except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName) as error:
         raise UsageError(f"{marker.strip()!r} is not a marker", where=line.where, now=UNDERSTOOD) from error
 
@@ -255,6 +257,8 @@ def _parsed(lines: Sequence[_Line]) -> Sequence[tuple[_Line, str]]:
     Line by line, for pip-api keeps one requirement a name: where a file names a project twice in different spelling,
     the later line would silently take the place of the former.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="installguard-") as directory:
         file = Path(directory) / "line.txt"
         return [(line, _read_by_pip_api(file, line)) for line in lines]

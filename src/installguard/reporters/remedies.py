@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ..model import Artifact, Code, Finding, Installed, Run
@@ -67,6 +66,8 @@ def _from_verb(command: Sequence[str]) -> tuple[str, ...]:
 
 def _asking_for(requirement: str, command: Sequence[str]) -> Sequence[str]:
     """Return *command* with *requirement* in place of what it asked for of the same project, else added."""
+    from packaging.requirements import Requirement
+
     name = canonicalize_name(Requirement(requirement).name)
     replaced = [
         _replaced(word, name, requirement) if _stands_alone(command, at) else word for at, word in enumerate(command)
@@ -88,6 +89,8 @@ def _stands_alone(command: Sequence[str], at: int) -> bool:
 
 
 def _replaced(word: str, name: str, requirement: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         asked = Requirement(word)
     except InvalidRequirement:
