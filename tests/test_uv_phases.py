@@ -236,20 +236,22 @@ OLD = ("lock -P aaa==1.0",)
 )  # fmt: skip
 def test_two_phases_leave_what_the_command_leaves(line: str, prepare: Sequence[str], lab: Lab) -> None:
     lab.begin(prepare)
-    bare = lab.uv(line.split())
+    offline = line != "sync --upgrade"  # which says more where it can ask whether what it has is fresh
+    network = {"UV_OFFLINE": str(int(offline))}
+    bare = lab.uv(line.split(), variables=network)
     left = lab.files()
     lab.begin(prepare)
     command = parse_command("uv", line.split())
-    standing = standing_of(command)
+    standing = replace(standing_of(command), offline=offline)
     first, second = lock_phase(command, standing), install_phase(command, standing)
     assert first is not None
     staged = lab.stage()
-    done = lab.uv(first, cwd=staged)
+    done = lab.uv(first, staged, network)
     output, errors = ("" if first_is_silent(command) else done.stdout), done.stderr
     if done.returncode == 0:
         lab.apply(staged)
         if second is not None:
-            done = lab.uv(second, variables=second_environ(command))
+            done = lab.uv(second, variables={**network, **second_environ(command)})
             output, errors = output + done.stdout, errors + done.stderr
     assert (done.returncode, output) == (bare.returncode, bare.stdout)
     assert said(errors) == in_two_phases(said(bare.stderr))

@@ -37,6 +37,8 @@ class Standing:
     """The environment is left alone."""
     no_project: bool = False
     """There is no project: by `--no-project`, or since none was found."""
+    offline: bool = False
+    """No index may be asked."""
     script: ScriptState = "none"
     """A script with inline metadata stands for the project; `locked` where it has a lock file of its own."""
 
@@ -48,6 +50,7 @@ def standing_of(command: UvCommand) -> Standing:
         frozen=command.frozen is True,
         no_sync=command.no_sync,
         no_project=command.no_project,
+        offline=command.offline is True,
         script="plain" if script else "none",
     )
 
@@ -71,7 +74,7 @@ def install_phase(command: UvCommand, standing: Standing) -> Argv | None:
         case "edit":
             return _edit_then_install(command, standing)
         case "sync" | "run" | "report" if _lock_phase(command, standing) is not None:
-            return None if _only_asks(command) else _frozen(command)
+            return None if _only_asks(command) else _frozen(command, standing)
         case _:
             return command.argv
 
@@ -157,10 +160,10 @@ def _staged(command: UvCommand) -> UvCommand:
 # ---------------------------------------------------------------- the second phase
 
 
-def _frozen(command: UvCommand) -> Argv:
+def _frozen(command: UvCommand, standing: Standing) -> Argv:
     left = command.without_options(_NOT_BESIDE_FROZEN)
-    if command.has("--upgrade") and "--refresh" in options_of(command.verb):
-        left = left.with_options(["--refresh"])  # which `--upgrade` implies
+    if command.has("--upgrade") and "--refresh" in options_of(command.verb) and not standing.offline:
+        left = left.with_options(["--refresh"])  # which `--upgrade` implies, and which uv refuses offline
     return left.argv if second_environ(command) else left.with_options(["--frozen"]).argv
 
 
