@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -258,6 +259,54 @@ def test_a_key_that_comes_twice_is_written_once_as_it_was_judged() -> None:
     written = document.write(href)
     assert names(document.page) == ["thing-2.zip"]
     assert b"thing-1.zip" not in written
+
+
+PLAIN = '{ "files" : [{"filename": "thing-1.zip", "url": "https://h.example.org/thing-1.zip", "yanked": false}] }'
+
+
+def test_a_page_that_can_be_read_in_one_way_only_is_passed_on_byte_for_byte() -> None:
+    assert read_document(PLAIN.encode(), JSON, SOURCE).write(href) == PLAIN.encode()
+
+
+def test_a_page_less_a_file_is_not_passed_on_as_it_came() -> None:
+    body = as_json(
+        *({"filename": f"thing-{n}.zip", "url": f"https://h.example.org/thing-{n}.zip"} for n in (1, 2)), more={}
+    )
+    document = read_document(body, JSON, SOURCE)
+    for hidden, shown in ((1, b"thing-2.zip"), (2, b"thing-1.zip")):
+        gone = f"thing-{hidden}.zip"
+        written = document.write(lambda entry, gone=gone: None if entry.artifact.filename == gone else entry.href)  # type: ignore[misc]
+        assert (shown in written, gone.encode() in written) == (True, False)
+    assert document.write(href) == body
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"filename":', '"filename": "thing-6.zip", "filename":'),
+        ('"filename":', '"file\\u006eame": "thing-6.zip", "filename":'),
+        ('"url":', '"url": "https://h.example.org/thing-6.zip", "url":'),
+        ('"url":', '"url"\n:\t"https://h.example.org/thing-6.zip", "url":'),
+        ('"yanked": false', '"upload-time": "2030-01-01T00:00:00Z", "upload-time": null'),
+        ('"yanked": false', '"hashes": {}, "hashes": {"sha256": "00"}'),
+        ('{ "files" :', '{"files": [{"filename": "thing-6.zip", "url": "x"}], "files":'),
+        ("}] }", '}, {"filename": "thing-6.exe", "url": "x"}]}'),
+        ('{ "files" :', '{ "project-status": {}, "project-status": {}, "files" :'),
+        ('{ "files" :', '{ "project-status": {"status": "quarantined", "status": "active"}, "files" :'),
+        ("https://h.example.org/thing-1.zip", "thing-1.zip"),
+    ],
+)
+def test_a_page_that_could_be_read_in_two_ways_is_written_as_it_was_judged(old: str, new: str) -> None:
+    body = PLAIN.replace(old, new, 1).encode()
+    document = read_document(body, JSON, SOURCE)
+    written = document.write(href)
+    assert body != written
+    assert b"thing-6" not in written
+    assert names(document.page) == ["thing-1.zip"]
+    assert [file["url"] for file in json.loads(written)["files"]] == [document.page.entries[0].href]
+    assert len(re.findall(rb'"(?:filename|url|hashes|upload-time)"', written)) == len(
+        json.loads(written)["files"][0]
+    ) - (b"yanked" in written)
 
 
 @pytest.mark.parametrize("status", ["active", "archived", "deprecated", "quarantined"])

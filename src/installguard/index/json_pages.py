@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, NoReturn
 
 from .entries import Source, make_entry, read_hashes, read_moment, read_status
 from .pages import Entry, Page, PageError
+
+JUDGED = ("filename", "url", "hashes", "upload-time", "yanked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,8 @@ class JsonPage:
     content: dict[str, Any]
     files: tuple[dict[str, Any], ...]
     """In the order of the page's entries."""
+    body: bytes | None
+    """The page as it came, where all of its files are entries and it cannot be read in two ways."""
 
     def write(self, place: Callable[[Entry], str | None]) -> bytes:
         """Return the page with every file at its *place*; those without one are left out."""
@@ -28,6 +33,9 @@ class JsonPage:
             url = place(entry)
             if url is not None:
                 files.append(file if file["url"] == url else {**file, "url": url})
+        untouched = len(files) == len(self.files) and all(map(is_, files, self.files))
+        if self.body is not None and untouched:
+            return self.body
         return json.dumps({**self.content, "files": files}, separators=(",", ":")).encode()
 
 
@@ -45,7 +53,21 @@ def read_json(body: bytes, source: Source) -> JsonPage:
         status=status,
         status_reason=reason,
     )
-    return JsonPage(page=page, content=content, files=tuple(file for _, file in pairs))
+    files = tuple(file for _, file in pairs)
+    plain = len(files) == len(content["files"]) and _unambiguous(body, files)
+    return JsonPage(page=page, content=content, files=files, body=body if plain else None)
+
+
+def _unambiguous(body: bytes, files: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether no key that is judged comes twice in one object, of which other readers may take the first."""
+    if (
+        b"\\" in body
+        or body.count(b'"files"') != 1
+        or body.count(b'"project-status"') > 1
+        or body.count(b'"status"') > 1
+    ):
+        return False  # a backslash can hide a key
+    return all(body.count(b'"%b"' % key.encode()) == sum(key in file for file in files) for key in JUDGED)
 
 
 def _parse(body: bytes, source: Source) -> dict[str, Any]:
