@@ -187,7 +187,9 @@ def stage(
         files = dict(_files(projects, root, top, replace, writes_pyproject))
         real = [*(file.parent for file in files), *_below(top, within)]
         _mirror(top, place, real, files, link)
-        copied = (_staged(path, place.directory / path.relative_to(top), addresses, files[path]) for path in files)
+        copied = (
+            _staged(path, place.directory / path.relative_to(top), addresses, files[path], link) for path in files
+        )
         kept = tuple(each for each in copied if each is not None)
         if settings is not None and not (root / SETTINGS).exists():
             (place.directory / root.relative_to(top) / SETTINGS).write_bytes(settings.encode())
@@ -288,7 +290,7 @@ def _mirror(top: Path, place: Place, real: Sequence[Path], left: Iterable[Path],
     mirror(top, place.directory, nested(real, top), left=paths, ours=ours, link=link)
 
 
-def _staged(path: Path, staged: Path, addresses: Addresses, written: bool) -> Copied | None:
+def _staged(path: Path, staged: Path, addresses: Addresses, written: bool, link: Link) -> Copied | None:
     """Copy a file with guard's indexes in it; `None` where it is merely linked to, or not there and not to be written.
 
     uv takes a project for changed where its `pyproject.toml` is another file, and builds it again to learn what it
@@ -301,7 +303,7 @@ def _staged(path: Path, staged: Path, addresses: Addresses, written: bool) -> Co
         raise UnjudgedError("names guard's own index, which is there only while it runs", where=str(path), now=_REMOVE)
     given = addresses.put_into(before, path.name)
     if given == before and not written:
-        link_or_copy(str(path), str(staged), directory=False, link=symlink)
+        link_or_copy(str(path), str(staged), directory=False, link=link)
         return None
     staged.write_bytes(given)
     staged.chmod(stat.S_IMODE(path.stat().st_mode))
@@ -417,7 +419,7 @@ def stage_script(
         copied = tuple(
             each
             for file in (script, lock)
-            if (each := _staged(file, place.directory / file.relative_to(top), addresses, True)) is not None
+            if (each := _staged(file, place.directory / file.relative_to(top), addresses, True, link)) is not None
         )
         if settings is not None:
             (place.directory / script.parent.relative_to(top) / SETTINGS).write_bytes(settings.encode())

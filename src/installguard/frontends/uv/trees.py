@@ -1,6 +1,6 @@
 """Trees of links: a directory that looks like another one, and its removal."""
 # A thousand entries: with pathlib it would take twice the time.
-# ruff: noqa: PTH102, PTH106, PTH108, PTH118, PTH119, PTH211
+# ruff: noqa: PTH102, PTH106, PTH108, PTH113, PTH118, PTH119, PTH211
 
 from __future__ import annotations
 
@@ -32,21 +32,24 @@ def link_or_copy(source: str, target: str, *, directory: bool, link: Link) -> No
 
 def _copy(source: str, target: str, directory: bool) -> None:
     if not directory:
-        _copy_file(source, target)
+        _copy_file(os.path.realpath(source), target)
     elif os.path.basename(source) not in HEAVY:
         os.mkdir(target)
         for entry in entries_of(source):
-            _copy(entry.path, os.path.join(target, entry.name), entry.is_dir(follow_symlinks=False))
+            inside = entry.is_dir(follow_symlinks=False)
+            if inside or not entry.is_dir():  # a link to a directory may lead round in a circle
+                _copy(entry.path, os.path.join(target, entry.name), inside)
 
 
 def _copy_file(source: str, target: str) -> None:
+    if not os.path.isfile(source):
+        return  # a link that leads nowhere, a socket
     try:
         os.link(source, target)
     except (OSError, NotImplementedError):
         import shutil
 
-        with suppress(FileNotFoundError, shutil.SpecialFileError):  # a link that leads nowhere, a socket
-            shutil.copyfile(source, target)
+        shutil.copyfile(source, target)
 
 
 def entries_of(directory: str) -> Iterator[os.DirEntry[str]]:
