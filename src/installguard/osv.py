@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from itertools import groupby
-from operator import itemgetter
-from typing import Final, Literal, TypeAlias, cast
+from operator import itemgetter, lt
+from typing import Final, Literal, TypeAlias, TypeVar, cast
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -137,6 +138,7 @@ def _ranges(value: object, where: str) -> Iterable[tuple[Event, ...]]:
         yield tuple(_events(table["events"], f"{where}[{i}].events"))
 
 
+_EventKind: TypeAlias = Literal["introduced", "fixed", "last_affected", "limit"]
 _EVENT_KINDS: Final = ("introduced", "fixed", "last_affected", "limit")
 
 
@@ -151,7 +153,7 @@ def _events(value: object, where: str) -> Iterable[Event]:
 
 
 @lru_cache(maxsize=4096)
-def _event(kind: Literal["introduced", "fixed", "last_affected", "limit"], version: str) -> Event:
+def _event(kind: _EventKind, version: str) -> Event:
     return Event(kind=kind, version=version)
 
 
@@ -428,7 +430,7 @@ def _within(events: Sequence[Event], subject: _Subject) -> Applicability:
             continue
         # A local version is not past `last_affected` while its public part is not.
         mine = _place(subject.public if event.kind == "last_affected" else subject.version)
-        other = _event_place(event)
+        other = _event_place(event.kind, event.version)
         if other is None or (mine is None and other != _START):
             unordered[event.kind == "introduced"].append(_doubt(event, subject))
         elif mine is None or (mine > other if event.kind == "last_affected" else mine >= other):
@@ -442,17 +444,38 @@ def _within(events: Sequence[Event], subject: _Subject) -> Applicability:
 
 
 def _within_plain(events: Sequence[Event], subject: _Subject) -> Applicability | None:
-    """The same for the range that most records have, introduced before fixed and nothing else; `None` for others."""
-    if len(events) != 2 or events[0].kind != "introduced" or events[1].kind != "fixed":
-        return None
+    """The same where each event is of another version and none is a limit, as nearly always; `None` for others."""
+    inside: bool | None = None
     if subject.numbers is not None:
-        first, last = _numbers(events[0].version), _numbers(events[1].version)
-        if first is not None and last is not None:
-            return (_AFFECTED if first <= subject.numbers < last else _UNAFFECTED) if first < last else None
-    mine, start, end = _place(subject.version), _event_place(events[0]), _event_place(events[1])
-    if mine is None or start is None or end is None or not start < end:
+        inside = _last_passed(events, subject.numbers, [_numbers(event.version) for event in events])
+    if inside is None and subject.public is subject.version and (mine := _place(subject.version)) is not None:
+        inside = _last_passed(events, mine, [_event_place(event.kind, event.version) for event in events])
+    if inside is None:
         return None
-    return _AFFECTED if start <= mine < end else _UNAFFECTED
+    return _AFFECTED if inside else _UNAFFECTED
+
+
+_Ordered = TypeVar("_Ordered", tuple[int, ...], _Position)
+
+
+def _last_passed(events: Sequence[Event], mine: _Ordered, places: Sequence[_Ordered | None]) -> bool | None:
+    """Whether the last event passed is the start of a window; `None` where there are limits or no strict order."""
+    known = [place for place in places if place is not None]
+    if len(known) < len(events) or "limit" in [event.kind for event in events]:
+        return None
+    if not _ascend(known):
+        order = sorted(range(len(known)), key=known.__getitem__)
+        events, known = [events[at] for at in order], [known[at] for at in order]
+        if not _ascend(known):
+            return None
+    last = bisect_right(known, mine) - 1
+    if last >= 0 and events[last].kind == "last_affected" and known[last] == mine:
+        last -= 1  # which is passed by higher versions only
+    return last >= 0 and events[last].kind == "introduced"
+
+
+def _ascend(places: Sequence[_Ordered]) -> bool:
+    return all(map(lt, places, places[1:]))
 
 
 def _last_word(passed: list[tuple[_Position, int]]) -> bool:
@@ -481,7 +504,7 @@ def _before_limits(events: Sequence[Event], subject: _Subject) -> bool | None:
     if not limits or any(event.version == "*" for event in limits):
         return True
     mine = _place(subject.version)
-    places = [_event_place(event) for event in limits]
+    places = [_event_place(event.kind, event.version) for event in limits]
     if mine is not None and any(place is not None and mine < place for place in places):
         return True
     return None if mine is None or None in places else False
@@ -492,14 +515,14 @@ def _place(version: AnyVersion) -> _Position | None:
 
 
 @lru_cache(maxsize=16384)
-def _event_place(event: Event) -> _Position | None:
+def _event_place(kind: _EventKind, version: str) -> _Position | None:
     """Where the event stands among versions; `"0"` is before every version, even `0.dev0`.
 
     Not so for `last_affected` and `limit`, where it could only shorten a range: there it is the version.
     """
-    if event.kind in ("introduced", "fixed") and event.version == "0":
+    if kind in ("introduced", "fixed") and version == "0":
         return _START
-    return _place(parse_version(event.version))
+    return _place(parse_version(version))
 
 
 def _doubt(event: Event, subject: _Subject) -> str:

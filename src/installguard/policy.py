@@ -452,7 +452,8 @@ def _of_waivers(evidence: Evidence, findings: Sequence[Finding], policy: Policy,
 
 def _sorted_once(rulings: Sequence[Ruling]) -> tuple[Ruling, ...]:
     """Return *rulings* in an order of their own, equal ones once."""
-    keyed = sorted((_order(ruling), place) for place, ruling in enumerate(rulings))
+    labels: dict[int, tuple[str, str]] = {}
+    keyed = sorted((_order(ruling, labels), place) for place, ruling in enumerate(rulings))
     ordered: list[Ruling] = []
     for _, alike in groupby(keyed, key=itemgetter(0)):
         group = [rulings[place] for _, place in alike]
@@ -460,9 +461,13 @@ def _sorted_once(rulings: Sequence[Ruling]) -> tuple[Ruling, ...]:
     return tuple(ordered)
 
 
-def _order(ruling: Ruling) -> tuple[int, str, str, str, str, str]:
+def _order(ruling: Ruling, labels: dict[int, tuple[str, str]]) -> tuple[int, str, str, str, str, str]:
+    """Return what a ruling is ordered by; *labels* keeps name and label of each subject, by its `id`."""
     finding, subject = ruling.finding, ruling.finding.subject
-    name, label = (subject.name or "", subject.label) if subject is not None else ("", "")
+    told = labels.get(id(subject))
+    if told is None:
+        told = labels[id(subject)] = (subject.name or "", subject.label) if subject is not None else ("", "")
+    name, label = told
     advisory = finding.advisory.id if finding.advisory is not None else ""
     return (-ruling.level, finding.code.value, name, advisory, label, finding.detail)
 

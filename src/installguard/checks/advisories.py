@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
 
 from ..model import Advisory, Code, Distribution, Evidence, Finding, LegacyVersion, Level, Release
-from ..osv import Affected, Applicability, Indeterminate, Unaffected, affecting, affects
+from ..osv import Affected, Indeterminate, Unaffected, affecting
 from ..policy import Policy
 from .exploited import exploited, marked
-from .fixes import nearest_fix
+from .fixes import Fix, Fixes
 from .indexes import privately_pinned
 from .subjects import subjects
 
@@ -21,14 +21,16 @@ UNTOLD = LegacyVersion(raw="")
 
 def check_advisories(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Match every distribution with the advisories of its project."""
-    known = by_project(evidence.advisories)
     listed = exploited(evidence)
+    known = {
+        name: _Project(advisories=advisories, fixes=Fixes(name, advisories), listed=listed)
+        for name, advisories in by_project(evidence.advisories).items()
+    }
     for subject in subjects(evidence):
         name = subject.release.name if subject.release is not None else subject.name
-        if name is not None and (advisories := known.get(name)):
+        if name is not None and (project := known.get(name)) is not None:
             private = subject.private or privately_pinned(subject, evidence, policy)
-            for finding in _of_project(subject, advisories, policy, private=private):
-                yield _told(finding, listed)
+            yield from _of_project(subject, project, policy, private=private)
 
 
 def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequence[Advisory]]:
@@ -39,50 +41,51 @@ def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequen
     return grouped
 
 
-def _of_project(
-    subject: Distribution, advisories: Sequence[Advisory], policy: Policy, *, private: bool
-) -> Iterator[Finding]:
-    ask = affecting(subject.release or Release(name=advisories[0].project, version=UNTOLD))
-    found = [finding for each in advisories for finding in _of_advisory(subject, each, ask(each), private=private)]
-    hits = [finding.advisory for finding in found if finding.advisory and finding.code in _HITS]
-    fix = _fix(subject, hits, advisories, policy) if hits else None
-    for finding in found:
-        yield replace(finding, fix=fix.pin) if fix and _fixed_by(fix, finding) else finding
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Project:
+    """One project, as far as the feeds know it."""
+
+    advisories: Sequence[Advisory]
+    fixes: Fixes
+    listed: frozenset[str]
+    """The vulnerabilities that are known to be exploited."""
 
 
-def _told(finding: Finding, listed: frozenset[str]) -> Finding:
-    """Return *finding* with its vulnerability marked where it is *listed* as exploited."""
-    if finding.advisory is None or finding.code is not Code.VULNERABLE:
-        return finding
-    advisory = marked(finding.advisory, listed)
-    return finding if advisory is finding.advisory else replace(finding, advisory=advisory)
+def _of_project(subject: Distribution, project: _Project, policy: Policy, *, private: bool) -> Iterator[Finding]:
+    ask = affecting(subject.release or Release(name=project.advisories[0].project, version=UNTOLD))
+    told = [(advisory, ask(advisory)) for advisory in project.advisories]
+    hits = [advisory for advisory, found in told if isinstance(found, Affected)]
+    fix = _fix(subject, hits, project.fixes, policy) if hits else None
+    for advisory, found in told:
+        if subject.release is None and advisory.kind == "vulnerability":
+            continue  # `unknown-release` says that vulnerabilities could not be looked for
+        match found:
+            case Affected():
+                yield _hit(subject, advisory, fix, project.listed, private=private)
+            case Indeterminate(reason=reason):
+                if subject.release is not None:
+                    yield _unsure(subject, advisory, reason)
+                yield from _near_miss(subject, advisory, private=private)
+            case Unaffected() if advisory.kind == "malicious":
+                yield from _near_miss(subject, advisory, private=private)
 
 
-_HITS = frozenset({Code.MALICIOUS, Code.VULNERABLE})
-
-
-def _of_advisory(
-    subject: Distribution, advisory: Advisory, applicability: Applicability, *, private: bool
-) -> Iterable[Finding]:
-    if subject.release is None and advisory.kind == "vulnerability":
-        return ()  # `unknown-release` says that vulnerabilities could not be looked for
-    match applicability:
-        case Affected():
-            return (_hit(subject, advisory, private=private),)
-        case Indeterminate(reason=reason):
-            doubt = (_unsure(subject, advisory, reason),) if subject.release is not None else ()
-            return (*doubt, *_near_miss(subject, advisory, private=private))
-        case Unaffected():
-            return _near_miss(subject, advisory, private=private)
-
-
-def _hit(subject: Distribution, advisory: Advisory, *, private: bool) -> Finding:
+def _hit(
+    subject: Distribution, advisory: Advisory, fix: Fix | None, listed: frozenset[str], *, private: bool
+) -> Finding:
+    pin = fix.pin if fix is not None and id(advisory) not in fix.leaves else None
+    if advisory.kind == "malicious" and private:  # nothing public replaces a private release of the same name
+        detail = "has the same name and version as known malware"
+        return Finding(code=Code.MALICIOUS, subject=subject, detail=detail, advisory=advisory, namesake=True)
     if advisory.kind == "malicious":
-        detail = "has the same name and version as known malware" if private else "is known malware"
-        return Finding(code=Code.MALICIOUS, subject=subject, detail=detail, advisory=advisory, namesake=private)
+        return Finding(code=Code.MALICIOUS, subject=subject, detail="is known malware", advisory=advisory, fix=pin)
     about = f": {advisory.summary}" if advisory.summary else ""
     return Finding(
-        code=Code.VULNERABLE, subject=subject, detail=f"is affected by {advisory.id}{about}", advisory=advisory
+        code=Code.VULNERABLE,
+        subject=subject,
+        detail=f"is affected by {advisory.id}{about}",
+        advisory=marked(advisory, listed),
+        fix=pin,
     )
 
 
@@ -103,17 +106,8 @@ def _near_miss(subject: Distribution, advisory: Advisory, *, private: bool) -> S
     return (Finding(code=Code.MALICIOUS_PROJECT, subject=subject, detail=detail, advisory=advisory, namesake=private),)
 
 
-def _fix(subject: Distribution, hits: Sequence[Advisory], known: Sequence[Advisory], policy: Policy) -> Release | None:
+def _fix(subject: Distribution, hits: Sequence[Advisory], fixes: Fixes, policy: Policy) -> Fix | None:
     if subject.release is None:
         return None
     leaving = policy.vulnerabilities.no_fix < Level.DENY
-    return nearest_fix(subject.release, hits, known, leaving_unfixed=leaving, available=subject.available)
-
-
-def _fixed_by(fix: Release, finding: Finding) -> bool:
-    """Return whether *fix* does away with *finding*; nothing public replaces a private release of the same name."""
-    if finding.advisory is None or finding.subject is None or finding.code not in _HITS:
-        return False
-    if finding.namesake and finding.code is Code.MALICIOUS:
-        return False
-    return isinstance(affects(finding.advisory, fix), Unaffected)
+    return fixes.nearest(subject.release, hits, leaving_unfixed=leaving, available=subject.available)
