@@ -111,7 +111,7 @@ def _mark(directory: Path, subject: Path) -> int | None:
     except FileExistsError:
         return None
     handle = os.open(own / "marker", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    if not _held(handle) or not _is_still(handle, own / "marker"):
+    if not hold(handle) or not is_still(handle, own / "marker"):
         os.close(handle)
         return None
     os.write(handle, json.dumps({"installguard": "staging", "of": str(subject), "pid": os.getpid()}).encode())
@@ -130,7 +130,7 @@ def _remove_leftover(directory: Path) -> bool:
     except OSError:
         return False
     try:
-        if not _held(handle) or not _is_still(handle, directory / OWN / "marker"):
+        if not hold(handle) or not is_still(handle, directory / OWN / "marker"):
             return False
         if sys.platform == "win32":
             os.close(handle)  # an open file cannot be removed there
@@ -153,7 +153,7 @@ def _remove_empty(directory: Path) -> bool:
     return not os.path.lexists(directory)
 
 
-def _held(handle: int) -> bool:
+def hold(handle: int) -> bool:
     """Lock an open file if nobody has, and say whether that was so."""
     try:
         if sys.platform == "win32":
@@ -169,7 +169,7 @@ def _held(handle: int) -> bool:
     return True
 
 
-def _is_still(handle: int, path: Path) -> bool:
+def is_still(handle: int, path: Path) -> bool:
     """Say whether the open file is the one that has this name."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())

@@ -64,7 +64,7 @@ class Undo:
             if now == change.after and change.before is None:
                 change.path.unlink()
             elif now == change.after and change.before is not None:
-                _replace_file(change.path, change.after, change.before, self.suffix)
+                replace_file(change.path, change.after, change.before, self.suffix)
             elif now != change.before:
                 lost.append(change.path)
         self.changes = ()
@@ -123,7 +123,7 @@ class Staging:
         undo = Undo(changes=changes, suffix=self.place.suffix)
         try:
             for change in changes:
-                _replace_file(change.path, change.before, change.after, self.place.suffix)
+                replace_file(change.path, change.before, change.after, self.place.suffix)
         except BaseException:
             undo.revert()
             raise
@@ -351,7 +351,7 @@ def _read(path: Path) -> bytes | None:
         raise UnjudgedError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def _replace_file(path: Path, before: bytes | None, after: bytes, suffix: str) -> None:
+def replace_file(path: Path, before: bytes | None, after: bytes, suffix: str) -> None:
     """Replace a file that holds *before*, in one step, keeping owner, mode and links to it; raises `UnjudgedError`."""
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".{target.name}.{suffix}{TEMPORARY}")
