@@ -196,8 +196,9 @@ class UvCommand:
 
     @property
     def no_config(self) -> bool:
-        """Whether configuration files are left out (`--isolated` outside of `run` is an old word for it)."""
-        return self.has("--no-config") or (self.verb not in _WITH_CHILD and self.has("--isolated"))
+        """Whether configuration files are left out; for verbs without a project `--isolated` is an old word for it."""
+        without_project = self.verb[:1] in (("pip",), ("venv",), ("build",))
+        return self.has("--no-config") or (without_project and self.has("--isolated"))
 
     @property
     def config_file(self) -> str | None:

@@ -25,7 +25,8 @@ _NOT_IN_UV_TOML = (
     "package", "required-environments", "sources", "workspace",
 )  # fmt: skip
 """Keys of `[tool.uv]` that speak of the project; uv refuses them in a file of its own."""
-_PIP: tuple[Verb, ...] = (("pip", "install"), ("pip", "sync"), ("pip", "compile"))
+_PIP: tuple[Verb, ...] = (("pip", "install"), ("pip", "sync"), ("pip", "compile"), ("venv",))
+"""Verbs that the settings in `[tool.uv.pip]` are for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +184,7 @@ def read_settings(
         find_links=tuple(_find_links(command, environ, cwd, sources)),
         no_index=command.no_index or _first(sources, "no-index") is True,
         member_indexes=tuple(_of_members(project, problems)),
-        offline=_flag(command.offline, environ, "UV_OFFLINE") or _first(sources, "offline") is True,
+        offline=_offline(command, environ, sources),
         frozen=_flag(command.frozen, environ, "UV_FROZEN") and (command.frozen is True or not command.locked),
         locked=_flag(command.locked, environ, "UV_LOCKED") and (command.locked is True or not command.frozen),
         no_sync=command.no_sync or _set(environ, "UV_NO_SYNC"),
@@ -513,6 +514,12 @@ def _first(sources: Sequence[_Source], key: str) -> object:
     return next((each.table[key] for each in sources if key in each.table), None)
 
 
+def _offline(command: UvCommand, environ: Mapping[str, str], sources: Sequence[_Source]) -> bool:
+    if command.offline is not None:
+        return command.offline
+    return _set(environ, "UV_OFFLINE") or _first(sources, "offline") is True
+
+
 def _flag(given: bool | None, environ: Mapping[str, str], variable: str) -> bool:
     return _set(environ, variable) if given is None else given
 
@@ -596,9 +603,21 @@ def _merge(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]
             made[key] = value
         elif isinstance(mine, list) and isinstance(value, list):
             made[key] = [*mine, *value]
+        elif key == "config-settings" and isinstance(mine, Mapping) and isinstance(value, Mapping):
+            made[key] = _join(mine, value)
         elif isinstance(mine, Mapping) and isinstance(value, Mapping):
             made[key] = _merge(mine, value)
     return made
+
+
+def _join(strong: Mapping[str, Any], weak: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is passed to build backends: they are given all values of one key."""
+    both = {key: [*_list(strong[key]), *_list(weak[key])] for key in strong if key in weak}
+    return {**weak, **strong, **both}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _key(key: str) -> str:
