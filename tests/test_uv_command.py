@@ -238,6 +238,15 @@ def test_what_is_required_is_found_wherever_it_stands() -> None:
     assert read("sync --script s.py").script == "s.py"
 
 
+def test_files_of_requirements_are_replaced_in_place() -> None:
+    for line, changed in (
+        ("run -q --with-requirements=r1,r2 --with x y -r z", "run -q --with-requirements=R1,R2 --with x y -r z"),
+        ("pip compile a.in -cc.txt -o out -- b.in", "pip compile A.IN -cC.TXT -o out -- B.IN"),
+        ("pip install a -r r.txt -b b.txt", "pip install a -r R.TXT -b B.TXT"),
+    ):
+        assert read(line).with_files(str.upper) == read(changed)
+
+
 # ---------------------------------------------------------------- laws
 
 

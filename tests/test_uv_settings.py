@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from installguard.errors import UnjudgedError
 from installguard.frontends.uv.command import parse_command
 from installguard.frontends.uv.program import Program
 from installguard.frontends.uv.settings import (
@@ -344,7 +345,7 @@ def test_a_script_without_metadata_is_none(place: Place) -> None:
     place.write({"work/s.py": "print()\n", "work/t.py": "# /// script\n# dependencies = [\n# ///\n", "work/u.py": "\0"})
     problems: list[str] = []
     assert [read_script(place.cwd / name, problems) for name in ("s.py", "t.py", "u.py", "v.py")] == [None] * 4
-    assert len(problems) == 2
+    assert len(problems) == 1  # a script that is not there; of what is broken uv says more
     place.write({"work/crlf.py": SCRIPT.replace("\n", "\r\n")})
     assert read_script(place.cwd / "crlf.py", []) is not None
 
@@ -409,7 +410,7 @@ def test_directories_are_followed_as_uv_follows_them(place: Place) -> None:
     "text",
     [
         b"\xff\xfe", b"index = [", b"[index]\nurl = 1", b"index = 1\nfind-links = 'x'\n", b"pip = 1",
-        b"a." * 400 + b"b = 1", b"[[index]]\nname = 1\nurl = 'x'\n", b"extra-index-url = [1, [2]]", b"[tool]\nuv = 1\n",
+        b"[[index]]\nname = 1\nurl = 'x'\n", b"extra-index-url = [1, [2]]", b"[tool]\nuv = 1\n",
         b"\xef\xbb\xbfindex-url = 'x'",
     ],
 )  # fmt: skip
@@ -419,6 +420,34 @@ def test_damaged_configuration_is_left_to_uv(text: bytes, place: Place) -> None:
         settings = place.read("pip", "install", "x")
         assert settings.project is None
         assert isinstance(merged_config(settings.files, str.upper), str)
+
+
+def test_values_that_nest_without_end_are_refused(place: Place) -> None:
+    place.write({"uv.toml": "a." * 900 + "b = 1", "work/pyproject.toml": "[tool.uv]\n" + "a." * 900 + "b = 1"})
+    with pytest.raises(UnjudgedError, match="nested too deeply"):
+        merged_config(place.read("lock").files, str.upper)
+
+
+def test_what_could_name_an_index_and_cannot_be_read_is_told(place: Place) -> None:
+    place.write({"work/uv.toml": "index-url = [", "config/uv/uv.toml": "offline = ["})
+    assert [each.partition(": ")[0] for each in place.read("lock").problems] == [str(place.cwd / "uv.toml")]
+
+
+def test_what_only_uv_calls_toml_is_read_as_well(place: Place) -> None:
+    place.write({"work/uv.toml": 'index = [{\n  url = "http://one.example.org",\n  name = "a",\n}]\n'})
+    assert mine(place.read("lock")) == in_uv_order(reported(place.told("lock"), "indexes")) == (
+        None, ["http://one.example.org"], []
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url", ["HTTP://Up.example.org", "foo:bar", "~/x", "file:///x", "http://${X}.example.org", "c:/x"]
+)
+def test_what_is_a_url_is_what_uv_takes_for_one(url: str, place: Place) -> None:
+    place.write({"work/uv.toml": f"[[index]]\nurl = '{url}'\n"})
+    ((_, told, *_),) = reported(place.told("lock"), "indexes")
+    (found,) = place.read("lock").others
+    assert found.absolute.removeprefix("file://") == told
 
 
 def test_configuration_directories_are_those_of_the_platform() -> None:

@@ -89,6 +89,16 @@ _BETWEEN = {
     "--with-editable": ",",
 }
 """What separates several values in one, where an option may hold several."""
+_FILES = (
+    "--requirements",
+    "--with-requirements",
+    "--constraints",
+    "--overrides",
+    "--build-constraints",
+    "--excludes",
+)
+_OF_FILES = (("pip", "sync"), ("pip", "compile"))
+"""Verbs whose arguments are files of requirements."""
 _NAMED = ("--index", "--default-index")
 _REMOTE = re.compile(r"https?://", re.IGNORECASE)
 
@@ -139,6 +149,8 @@ class UvCommand:
     options: tuple[Given, ...]
     """Those that are uv's, in the order given; of a harmless verb only those in front of it."""
     positionals: tuple[str, ...]
+    positional_tokens: tuple[int, ...]
+    """Where each of them stands in `argv`."""
     child: tuple[str, ...]
     """The command that `run` starts, with its arguments; of `tool run` the tool and its arguments."""
     unknown: str | None
@@ -275,7 +287,7 @@ class UvCommand:
     @property
     def requirement_files(self) -> tuple[tuple[str, str], ...]:
         """The files that requirements are read from, each with its option (`""` for one that is an argument)."""
-        sources = self.positionals if self.verb in (("pip", "sync"), ("pip", "compile")) else ()
+        sources = self.positionals if self.verb in _OF_FILES else ()
         named = [(name, value) for name in ("--requirements", "--with-requirements") for value in self.values(name)]
         separated = [(name, each) for name, value in named for each in _separated(name, value)]
         return (*(("", source) for source in sources), *separated)
@@ -367,6 +379,21 @@ class UvCommand:
                 argv[given.value_token] = head + _replaced(given.name, given.value, replace)
         return parse_command(self.program, argv)
 
+    def with_files(self, change: Callable[[str], str]) -> UvCommand:
+        """Return the command with every file of requirements, constraints, overrides put through *change*."""
+        argv = list(self.argv)
+        for given in self.options:
+            if given.name in _FILES and given.value is not None:
+                between = _BETWEEN.get(given.name)
+                each = given.value.split(between) if between else [given.value]
+                argv[given.value_token] = argv[given.value_token][: given.value_offset] + (between or "").join(
+                    map(change, each)
+                )
+        if self.verb in _OF_FILES:
+            for token in self.positional_tokens:
+                argv[token] = change(argv[token])
+        return parse_command(self.program, argv)
+
     def with_options(self, extra: Sequence[str]) -> UvCommand:
         """Return the command with *extra* options directly behind the verb."""
         at = self.behind_verb
@@ -399,7 +426,8 @@ def parse_command(program: Program, argv: Sequence[str]) -> UvCommand:
         behind_verb=behind,
         kind=kind,
         options=tuple(reader.options),
-        positionals=tuple(reader.positionals),
+        positionals=tuple(argv[token] for token in reader.positionals),
+        positional_tokens=tuple(reader.positionals),
         child=reader.child,
         unknown=reader.unknown,
         mistake=reader.mistake,
@@ -494,7 +522,7 @@ class _Reader:
         self.argv = argv
         self.at = 0
         self.options: list[Given] = []
-        self.positionals: list[str] = []
+        self.positionals: list[int] = []
         self.child: tuple[str, ...] = ()
         self.unknown: str | None = None
         self.mistake: str | None = None
@@ -533,7 +561,7 @@ class _Reader:
                 self.child = tuple(self.argv[first:])
                 return
             self.at = len(self.argv) if first > self.at else first + 1
-            self.positionals.extend(self.argv[first : self.at])
+            self.positionals.extend(range(first, self.at))
 
     def read_option(self, table: Mapping[str, Option]) -> None:
         """Read the option, or the bundle of short ones, at this place."""

@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from ..locks.toml import parse_toml
+from ...errors import UnjudgedError
 from .command import UvCommand
 from .options import Verb
+from .toml_texts import TomlError, read_toml
 
 Where: TypeAlias = Literal["cli", "env", "script", "project", "user", "system"]
 Table: TypeAlias = Mapping[str, Any]
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-"""A URL's; one letter is a drive."""
+_SCHEME = re.compile(r"(?:https?|file|(?:git|hg|bzr|svn)\+[a-z]+):")
+"""What makes a URL; all else is a path to uv, also what begins with a scheme in capitals."""
+_TELLING = re.compile(rb"index|find-links|\\[ux]")
+"""What stands in a file that names indexes (or escapes, in which that could hide)."""
 _FALSE = frozenset(("", "0", "n", "no", "f", "false", "off"))
 _NOT_IN_UV_TOML = (
     "build-backend", "conflicts", "default-groups", "dependency-groups", "dev-dependencies", "environments", "managed",
@@ -134,7 +137,7 @@ class UvSettings:
     requirement_files: tuple[tuple[str, str], ...]
     """Files that variables name, each with the option that they stand for."""
     problems: tuple[str, ...]
-    """What could not be read; uv is going to say so itself."""
+    """What could not be read, though it could name indexes: uv might read it all the same."""
 
     @property
     def indexes(self) -> tuple[Index, ...]:
@@ -272,16 +275,22 @@ def _pyproject(directory: Path, problems: list[str]) -> Iterator[ConfigFile]:
 def _read(path: Path, problems: list[str]) -> Table | None:
     """Return the TOML in a file, `None` where there is no file, or none that can be read."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except (OSError, ValueError) as error:
         problems.append(f"{path}: cannot be read: {error}")
         return None
+    return _toml(data, str(path), problems)
+
+
+def _toml(data: bytes, name: str, problems: list[str]) -> Table | None:
+    """Return a document; one that is broken, and could name no index, is left to uv, which says more of it."""
     try:
-        return parse_toml(text)
-    except ValueError as error:
-        problems.append(f"{path}: is no TOML: {error}")
+        return read_toml(data)
+    except TomlError as error:
+        if _TELLING.search(data):
+            problems.append(f"{name}: is no TOML: {error}")
         return None
 
 
@@ -375,11 +384,8 @@ def read_script(path: Path, problems: list[str]) -> Script | None:
     if content is None:
         return None
     lines = (line[2:] if line.startswith("# ") else line[1:] for line in content.splitlines(keepends=True))
-    try:
-        return Script(path=path, table=parse_toml("".join(lines)))
-    except ValueError as error:
-        problems.append(f"{path}: its metadata is no TOML: {error}")
-        return None
+    table = _toml("".join(lines).encode(), str(path), problems)
+    return None if table is None else Script(path=path, table=table)
 
 
 def _script_of(command: UvCommand, cwd: Path, problems: list[str]) -> Script | None:
@@ -563,12 +569,17 @@ def merged_config(files: Sequence[ConfigFile], change: Callable[[str], str]) -> 
     """Return a `uv.toml` that stands for all *files* together, with each index URL put through *change*.
 
     The strongest file comes first: its values win, lists are joined, tables merged. Paths to indexes are made absolute.
+    Raises `UnjudgedError` for values that are nested without end.
     """
     merged: dict[str, Any] = {}
     for file in files:
         own = {key: value for key, value in file.table.items() if key not in _NOT_IN_UV_TOML}
         merged = _merge(merged, _with_urls(own, file.path.parent, change))
-    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in merged.items())
+    try:
+        return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in merged.items())
+    except RecursionError as error:
+        where = ", ".join(str(file.path) for file in files)
+        raise UnjudgedError("is nested too deeply", where=where, now="nothing was run") from error
 
 
 def _with_urls(table: Table, base: Path, change: Callable[[str], str]) -> dict[str, Any]:
