@@ -446,6 +446,10 @@ def _within(events: Sequence[Event], subject: _Subject) -> Applicability:
 def _within_plain(events: Sequence[Event], subject: _Subject) -> Applicability | None:
     """The same where each event is of another version and none is a limit, as nearly always; `None` for others."""
     inside: bool | None = None
+    if subject.numbers is not None and len(events) == 2 and (events[0].kind, events[1].kind) == _WINDOW:
+        first, last = _numbers(events[0].version), _numbers(events[1].version)
+        if first is not None and last is not None and first < last:  # so are nine in ten
+            return _AFFECTED if first <= subject.numbers < last else _UNAFFECTED
     if subject.numbers is not None:
         inside = _last_passed(events, subject.numbers, [_numbers(event.version) for event in events])
     if inside is None and subject.public is subject.version and (mine := _place(subject.version)) is not None:
@@ -455,6 +459,7 @@ def _within_plain(events: Sequence[Event], subject: _Subject) -> Applicability |
     return _AFFECTED if inside else _UNAFFECTED
 
 
+_WINDOW: Final = ("introduced", "fixed")
 _Ordered = TypeVar("_Ordered", tuple[int, ...], _Position)
 
 

@@ -22,15 +22,15 @@ UNTOLD = LegacyVersion(raw="")
 def check_advisories(evidence: Evidence, policy: Policy) -> Iterator[Finding]:
     """Match every distribution with the advisories of its project."""
     listed = exploited(evidence)
-    known = {
-        name: _Project(advisories=advisories, fixes=Fixes(name, advisories), listed=listed)
-        for name, advisories in by_project(evidence.advisories).items()
-    }
+    known = by_project(evidence.advisories)
+    projects: dict[NormalizedName, _Project] = {}
     for subject in subjects(evidence):
         name = subject.release.name if subject.release is not None else subject.name
-        if name is not None and (project := known.get(name)) is not None:
+        if name is not None and name in known:
+            if name not in projects:
+                projects[name] = _Project(advisories=known[name], fixes=Fixes(name, known[name]), listed=listed)
             private = subject.private or privately_pinned(subject, evidence, policy)
-            yield from _of_project(subject, project, policy, private=private)
+            yield from _of_project(subject, projects[name], policy, private=private)
 
 
 def by_project(advisories: Iterable[Advisory]) -> Mapping[NormalizedName, Sequence[Advisory]]:
