@@ -21,9 +21,9 @@ def recorded(text: str) -> str:
     """Return an index's URL as uv writes it into locks and receipts: normalised (WHATWG), without credentials."""
     text = text.strip()
     match = re.match(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(.*)", text, re.DOTALL)
-    if match is None or match[1] not in (*_DEFAULT_PORTS, "file"):
+    if match is None or match[1] not in _DEFAULT_PORTS:
         return text
-    host = match[2].rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(match[1], ""))
+    host = match[2].rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS[match[1]])
     return f"{match[1]}://{host}{_without_dots(match[3]) or '/'}{match[4]}"
 
 

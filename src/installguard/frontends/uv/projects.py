@@ -110,12 +110,15 @@ def _members(root: Path, document: Mapping[str, Any]) -> Iterator[Path]:
 
 def _glob(root: Path, pattern: str) -> Iterator[Path]:
     """Yield the directories with a `pyproject.toml` that a pattern means; hidden ones are meant as well."""
-    if Path(pattern).is_absolute():
-        return
+    if not pattern or Path(pattern).is_absolute() or "\0" in pattern:
+        return  # uv refuses it
     if not re.search(r"[*?\[]", pattern):
         paths: Iterable[Path] = (root / pattern,)
     else:
-        paths = root.glob(pattern.replace("\\", "/").removeprefix("./"))
+        try:
+            paths = tuple(root.glob(pattern))
+        except ValueError:  # such as `**` beside other characters: uv refuses it
+            return
     for path in paths:
         if (path / PYPROJECT).is_file():
             yield Path(os.path.normpath(path))

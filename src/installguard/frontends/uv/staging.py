@@ -7,6 +7,7 @@ what it knows of a project under its path.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -200,7 +201,7 @@ def stage(
 def _refuse_unknown(projects: Sequence[Project], root: Path, replace: Mapping[str, str], left: Collection[str]) -> None:
     """Raise `UnjudgedError` for an index that guard does not stand in front of."""
     for project in projects:
-        own = _settings_texts(project.directory) if project.directory == root else ()
+        own = _named(_read(root / SETTINGS) or b"", root / SETTINGS) if project.directory == root else ()
         for text in (*project.indexes, *own):
             if text not in replace and text not in left:
                 raise UnjudgedError(f"names the index '{text}', {_NOT_OURS}", where=str(project.file))
@@ -210,14 +211,6 @@ def _refuse_unknown(projects: Sequence[Project], root: Path, replace: Mapping[st
 
 _NOT_OURS = "which guard is not in front of"
 _ABSOLUTE = "has an index of its own, and is asked for by an absolute path"
-
-
-def _settings_texts(directory: Path) -> tuple[str, ...]:
-    data = _read(directory / SETTINGS)
-    try:
-        return index_texts(read_toml(data), pyproject=False) if data is not None else ()
-    except TomlError:
-        return ()  # which uv refuses
 
 
 # ---------------------------------------------------------------- where it is
@@ -302,6 +295,8 @@ def _staged(path: Path, staged: Path, addresses: Addresses, written: bool, link:
     if addresses.named_in(before):
         raise UnjudgedError("names guard's own index, which is there only while it runs", where=str(path), now=_REMOVE)
     given = addresses.put_into(before, path.name)
+    if path.suffix != ".lock" and any(text in addresses.ours for text in _named(given, path)):
+        raise UnjudgedError("names an index in a way that guard cannot replace", where=str(path), now=_PLAINLY)
     if given == before and not written:
         link_or_copy(str(path), str(staged), directory=False, link=link)
         return None
@@ -311,6 +306,19 @@ def _staged(path: Path, staged: Path, addresses: Addresses, written: bool, link:
 
 
 _REMOVE = "name the index there that is meant"
+_PLAINLY = "write its URL as a plain string"
+
+
+def _named(data: bytes, path: Path) -> tuple[str, ...]:
+    """Return the texts by which a file names indexes, read as uv reads it; raises `UnjudgedError`."""
+    if path.suffix != ".toml":
+        data = script_metadata(data) or b""
+    if not re.search(rb"url|find-links|\\", data):
+        return ()
+    try:
+        return index_texts(read_toml(data), pyproject=path.name != SETTINGS)
+    except TomlError as error:
+        raise UnjudgedError(f"cannot be read ({error})", where=str(path), now="nothing was run") from error
 
 
 def _configuration(
@@ -429,12 +437,11 @@ def stage_script(
 
 def _script_reaches(script: Path, replace: Mapping[str, str], left: Collection[str]) -> tuple[Path, ...]:
     """Return what a script asks for by relative paths; raises `UnjudgedError` for an index that guard does not know."""
-    metadata = script_metadata(_read(script) or b"")
-    try:
-        document = read_toml(metadata) if metadata is not None else {}
-    except TomlError:
-        return ()  # which uv refuses
-    for text in index_texts(document, pyproject=True):
+    data = _read(script) or b""
+    for text in _named(data, script):
         if text not in replace and text not in left:
             raise UnjudgedError(f"names the index '{text}', {_NOT_OURS}", where=str(script))
-    return tuple(each for each, absolute in sources_of(script.parent, document) if not absolute)
+    with suppress(TomlError):  # which uv refuses
+        sources = sources_of(script.parent, read_toml(script_metadata(data) or b""))
+        return tuple(each for each, absolute in sources if not absolute)
+    return ()

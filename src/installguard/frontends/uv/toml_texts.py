@@ -88,7 +88,8 @@ def replace_strings(text: str, replace: Mapping[str, str]) -> str:
     def replaced(match: re.Match[str]) -> str:
         token = match[0]
         new = replace.get(string_of(token)) if token[0] in "\"'" else None
-        return token if new is None else f"{token[0]}{new}{token[0]}"
+        quotes = token[:3] if token.startswith(('"""', "'''")) else token[:1]
+        return token if new is None else f"{quotes}{new}{quotes}"
 
     return _TOKEN.sub(replaced, text)
 
@@ -124,13 +125,15 @@ def index_texts(document: Mapping[str, Any], *, pyproject: bool) -> tuple[str, .
     table = _table(_table(document, "tool"), "uv") if pyproject else document
     found: dict[str, None] = {}
     for part in (table, _table(table, "pip")):
-        entries = part.get("index")
-        urls = [each.get("url") for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
-        for key in ("extra-index-url", "find-links"):
-            value = part.get(key)
-            urls += value if isinstance(value, list) else []
-        found.update((url, None) for url in (*urls, part.get("index-url")) if isinstance(url, str))
+        urls = [each.get("url") for each in _items(part.get("index")) if isinstance(each, dict)]
+        for key in ("index-url", "extra-index-url", "find-links"):
+            urls += _items(part.get(key))
+        found.update((url, None) for url in urls if isinstance(url, str))
     return tuple(found)
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
