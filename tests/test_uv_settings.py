@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -388,6 +389,15 @@ def test_what_else_changes_where_files_come_from_is_told(place: Place) -> None:
     assert (found.torch_backend, found.seed, place.read("venv").seed) == ("cpu", False, True)
     assert place.read("pip", "install", "--torch-backend=auto", "x").torch_backend == "auto"
     assert Index(url="./a/../b", where="cli", base=Path("/x")).absolute == "/x/b"
+
+
+def test_a_uv_that_does_not_know_a_variable_is_not_taken_to_heed_it(place: Place) -> None:
+    place.write({"system/uv/uv.toml": SYSTEM})
+    place.environ["UV_NO_SYSTEM_CONFIG"] = "1"
+    command = parse_command("uv", ["lock"])
+    facts: dict[str, Any] = {"user_dir": None, "system_dirs": [place.root / "system"]}
+    assert read_settings(command, place.environ, place.cwd, **facts).indexes == ()
+    assert len(read_settings(command, place.environ, place.cwd, **facts, version=(0, 9, 30)).indexes) == 2
 
 
 def test_directories_are_followed_as_uv_follows_them(place: Place) -> None:

@@ -28,6 +28,8 @@ _NOT_IN_UV_TOML = (
     "package", "required-environments", "sources", "workspace",
 )  # fmt: skip
 """Keys of `[tool.uv]` that speak of the project; uv refuses them in a file of its own."""
+NEW = (0, 11, 18)
+"""A uv that heeds `UV_NO_SYSTEM_CONFIG`, which 0.9.30 does not."""
 _PIP: tuple[Verb, ...] = (("pip", "install"), ("pip", "sync"), ("pip", "compile"), ("venv",))
 """Verbs that the settings in `[tool.uv.pip]` are for."""
 
@@ -165,9 +167,11 @@ def read_settings(
     *,
     user_dir: Path | None,
     system_dirs: Sequence[Path],
+    version: tuple[int, ...] = NEW,
 ) -> UvSettings:
     """Return what counts for *command*; *user_dir* and *system_dirs* are those that hold `uv/uv.toml`.
 
+    *version* is uv's own: old ones do not know every variable.
     What cannot be read is left out and told in `problems`.
     """
     problems: list[str] = []
@@ -177,6 +181,7 @@ def read_settings(
     project = find_project(_normal(start), problems)
     script = _script_of(command, cwd, problems)
     named = command.config_file or environ.get("UV_CONFIG_FILE") or None
+    system_dirs = () if version >= NEW and _set(environ, "UV_NO_SYSTEM_CONFIG") else system_dirs
     files = _files(command, environ, cwd, named, start, project, user_dir, system_dirs, problems)
     sources = _sources(command, script, files)
     default, others = _sorted_out(_ordered(command, environ, cwd, sources))
@@ -244,9 +249,8 @@ def _files(
         found += _nearest(_normal(project.root if project is not None else start), problems)
     if user_dir is not None:
         found += _uv_toml(user_dir / "uv" / "uv.toml", "user", problems)
-    if not _set(environ, "UV_NO_SYSTEM_CONFIG"):
-        system = (directory / "uv" / "uv.toml" for directory in system_dirs)
-        found += next((list(_uv_toml(file, "system", problems)) for file in system if file.is_file()), [])
+    system = (directory / "uv" / "uv.toml" for directory in system_dirs)
+    found += next((list(_uv_toml(file, "system", problems)) for file in system if file.is_file()), [])
     return tuple(found)
 
 
