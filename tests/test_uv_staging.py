@@ -676,12 +676,17 @@ def test_a_killed_run_leaves_whole_files_that_name_the_users_index_and_the_next_
 
 def test_what_a_live_guard_holds_is_not_taken_for_a_leftover(tmp_path: Path) -> None:
     root = written(tmp_path)
-    command = [sys.executable, "-c", CHILD.replace("staging.apply()", "input()"), str(root), R, G]
+    command = [
+        sys.executable,
+        "-c",
+        CHILD.replace("staging.apply()", 'input(print("held", flush=True))'),
+        str(root),
+        R,
+        G,
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        while len(names(tmp_path)) < 2:
-            time.sleep(0.01)
+        assert [child.stdout.readline(), child.stdout.readline()] == ["ready\n", "held\n"]
         theirs = names(tmp_path) - {"project"}
         with stage(root, replace={R: G}) as staging:
             assert staging.root.name not in theirs
@@ -689,4 +694,29 @@ def test_what_a_live_guard_holds_is_not_taken_for_a_leftover(tmp_path: Path) -> 
         child.kill()
     with stage(root, replace={R: G}) as staging:
         assert {staging.root.name} == theirs
+    assert names(tmp_path) == {"project"}
+
+
+BUSY = """
+import os, sys
+from pathlib import Path
+from installguard.frontends.uv.staging import stage
+root, R, G = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+for turn in range(25):
+    with stage(root, replace={R: G}) as staging:
+        mine = staging.root / "mine"
+        with mine.open("x") as file:
+            file.write(str(os.getpid()))
+        assert staging.results() == ()
+        assert mine.read_text() == str(os.getpid())
+"""
+
+
+def test_guards_that_run_at_once_have_a_copy_each(tmp_path: Path) -> None:
+    root = written(tmp_path)
+    command = [sys.executable, "-c", BUSY, str(root), R, G]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for child in children:
+        _, err = child.communicate(timeout=60)
+        assert child.returncode == 0, err
     assert names(tmp_path) == {"project"}

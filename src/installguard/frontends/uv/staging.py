@@ -93,7 +93,8 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.place.leave()
+        with suppress(OSError):  # what stays is removed by the next guard
+            self.place.leave()
 
     @property
     def root(self) -> Path:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -102,7 +103,11 @@ def remove_tree(directory: Path, *, last: Sequence[str] = ()) -> None:
     *last* is a path of names, the innermost first, which goes when all else is gone.
     """
     _empty(str(directory), tuple(reversed(last)))
-    os.rmdir(directory)
+    try:
+        os.rmdir(directory)
+    except OSError as error:  # when nothing marks it any more, another guard may remove it, or take it for itself
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _empty(directory: str, last: tuple[str, ...]) -> None:
