@@ -18,6 +18,7 @@ from installguard.frontends.uv.command import parse_command
 from installguard.frontends.uv.program import Program
 from installguard.frontends.uv.settings import (
     Index,
+    Reading,
     UvSettings,
     find_project,
     merged_config,
@@ -297,18 +298,18 @@ def test_the_project_is_the_one_that_uv_finds(start: str, place: Place, tmp_path
         )
         for verb in (["dir"], ["list", "--paths"])
     ]
-    found = find_project(place.cwd / start, [])
+    found = find_project(place.cwd / start, Reading())
     assert found is not None
     assert str(found.root) == told[0].stdout.strip()
     assert sorted(map(str, found.members)) == sorted(told[1].stdout.split())
 
 
 def test_there_is_no_project_where_uv_has_none(place: Place) -> None:
-    assert find_project(place.cwd, []) is None
+    assert find_project(place.cwd, Reading()) is None
     place.write({"pyproject.toml": "[tool.other]\n"})
-    assert find_project(place.cwd, []) is None
+    assert find_project(place.cwd, Reading()) is None
     place.write({"work/pyproject.toml": PROJECT + "[tool.uv]\nmanaged = false\n"})
-    assert find_project(place.cwd, []) is None
+    assert find_project(place.cwd, Reading()) is None
 
 
 def test_indexes_of_members_are_asked_for_their_own(place: Place) -> None:
@@ -344,11 +345,11 @@ def test_indexes_of_a_script_count_before_those_of_files(line: str, place: Place
 
 def test_a_script_without_metadata_is_none(place: Place) -> None:
     place.write({"work/s.py": "print()\n", "work/t.py": "# /// script\n# dependencies = [\n# ///\n", "work/u.py": "\0"})
-    problems: list[str] = []
-    assert [read_script(place.cwd / name, problems) for name in ("s.py", "t.py", "u.py", "v.py")] == [None] * 4
-    assert len(problems) == 1  # a script that is not there; of what is broken uv says more
+    reading = Reading()
+    assert [read_script(place.cwd / name, reading) for name in ("s.py", "t.py", "u.py", "v.py")] == [None] * 4
+    assert len(reading.problems) == 1  # a script that is not there; of what is broken uv says more
     place.write({"work/crlf.py": SCRIPT.replace("\n", "\r\n")})
-    assert read_script(place.cwd / "crlf.py", []) is not None
+    assert read_script(place.cwd / "crlf.py", Reading()) is not None
 
 
 # ---------------------------------------------------------------- the rest

@@ -6,7 +6,7 @@ import json
 import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -157,6 +157,14 @@ class _Source:
     file: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The files that were read for one command, each once, and what could not be read of them."""
+
+    tables: dict[Path, Table | None] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -174,15 +182,15 @@ def read_settings(
     *version* is uv's own: old ones do not know every variable.
     What cannot be read is left out and told in `problems`.
     """
-    problems: list[str] = []
+    reading = Reading()
     cwd = cwd / (command.directory or environ.get("UV_WORKING_DIR") or environ.get("UV_WORKING_DIRECTORY") or "")
     start = cwd / (command.project or environ.get("UV_PROJECT") or "")
     start = start.parent if start.name == "pyproject.toml" and start.is_file() else start
-    project = find_project(_normal(start), problems)
-    script = _script_of(command, cwd, problems)
+    project = find_project(_normal(start), reading)
+    script = _script_of(command, cwd, reading)
     named = command.config_file or environ.get("UV_CONFIG_FILE") or None
     system_dirs = () if version >= NEW and _set(environ, "UV_NO_SYSTEM_CONFIG") else system_dirs
-    files = _files(command, environ, cwd, named, start, project, user_dir, system_dirs, problems)
+    files = _files(command, environ, cwd, named, start, project, user_dir, system_dirs, reading)
     sources = _sources(command, script, files)
     default, others = _sorted_out(_ordered(command, environ, cwd, sources))
     return UvSettings(
@@ -191,7 +199,7 @@ def read_settings(
         others=others,
         find_links=tuple(_find_links(command, environ, cwd, sources)),
         no_index=command.no_index or _first(sources, "no-index") is True,
-        member_indexes=tuple(_of_members(project, problems)),
+        member_indexes=tuple(_of_members(project, reading)),
         offline=_offline(command, environ, sources),
         frozen=_flag(command.frozen, environ, "UV_FROZEN") and (command.frozen is True or not command.locked),
         locked=_flag(command.locked, environ, "UV_LOCKED") and (command.locked is True or not command.frozen),
@@ -204,7 +212,7 @@ def read_settings(
         project=project,
         script=script,
         requirement_files=tuple(_files_by_variable(command, environ)),
-        problems=tuple(problems),
+        problems=tuple(reading.problems),
     )
 
 
@@ -237,64 +245,70 @@ def _files(
     project: Project | None,
     user_dir: Path | None,
     system_dirs: Sequence[Path],
-    problems: list[str],
+    reading: Reading,
 ) -> tuple[ConfigFile, ...]:
     """Return the files that count, the strongest first."""
     if named is not None:
-        return tuple(_uv_toml(cwd / named, "project", problems))
+        return tuple(_uv_toml(cwd / named, "project", reading))
     if command.no_config or _set(environ, "UV_NO_CONFIG"):
         return ()
     found: list[ConfigFile] = []
     if command.verb[:1] not in (("tool",), ("self",)):
-        found += _nearest(_normal(project.root if project is not None else start), problems)
+        found += _nearest(_normal(project.root if project is not None else start), reading)
     if user_dir is not None:
-        found += _uv_toml(user_dir / "uv" / "uv.toml", "user", problems)
+        found += _uv_toml(user_dir / "uv" / "uv.toml", "user", reading)
     system = (directory / "uv" / "uv.toml" for directory in system_dirs)
-    found += next((list(_uv_toml(file, "system", problems)) for file in system if file.is_file()), [])
+    found += next((list(_uv_toml(file, "system", reading)) for file in system if file.is_file()), [])
     return tuple(found)
 
 
-def _nearest(start: Path, problems: list[str]) -> list[ConfigFile]:
+def _nearest(start: Path, reading: Reading) -> list[ConfigFile]:
     """Return the first file upwards that says anything of uv; of two in one directory it is `uv.toml`."""
     for directory in (start, *start.parents):
-        found = [*_uv_toml(directory / "uv.toml", "project", problems), *_pyproject(directory, problems)]
+        found = [*_uv_toml(directory / "uv.toml", "project", reading), *_pyproject(directory, reading)]
         if found:
             return found[:1]
     return []
 
 
-def _uv_toml(path: Path, where: Where, problems: list[str]) -> Iterator[ConfigFile]:
-    table = _read(path, problems)
+def _uv_toml(path: Path, where: Where, reading: Reading) -> Iterator[ConfigFile]:
+    table = _read(path, reading)
     if table is not None:
         yield ConfigFile(path=_normal(path), where=where, table=table)
 
 
-def _pyproject(directory: Path, problems: list[str]) -> Iterator[ConfigFile]:
-    document = _read(directory / "pyproject.toml", problems)
+def _pyproject(directory: Path, reading: Reading) -> Iterator[ConfigFile]:
+    document = _read(directory / "pyproject.toml", reading)
     table = _within(document, "tool", "uv")
     if table is not None:
         yield ConfigFile(path=_normal(directory / "pyproject.toml"), where="project", table=table)
 
 
-def _read(path: Path, problems: list[str]) -> Table | None:
+def _read(path: Path, reading: Reading) -> Table | None:
     """Return the TOML in a file, `None` where there is no file, or none that can be read."""
+    if path not in reading.tables:
+        reading.tables[path] = _read_anew(path, reading)
+    return reading.tables[path]
+
+
+def _read_anew(path: Path, reading: Reading) -> Table | None:
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        problems.append(f"{path}: cannot be read: {error}")
+        reading.problems.append(f"{path}: cannot be read: {error}")
         return None
-    return _toml(data, str(path), problems)
+    return _toml(data, str(path), reading)
 
 
-def _toml(data: bytes, name: str, problems: list[str]) -> Table | None:
+def _toml(data: bytes, name: str, reading: Reading) -> Table | None:
     """Return a document; one that is broken, and could name no index, is left to uv, which says more of it."""
     try:
         return read_toml(data)
     except TomlError as error:
         if _TELLING.search(data):
-            problems.append(f"{name}: is no TOML: {error}")
+            reading.problems.append(f"{name}: is no TOML: {error}")
         return None
 
 
@@ -308,31 +322,31 @@ def _within(table: object, *keys: str) -> Table | None:
 # ---------------------------------------------------------------- projects
 
 
-def find_project(start: Path, problems: list[str]) -> Project | None:
+def find_project(start: Path, reading: Reading) -> Project | None:
     """Return the project that *start* is in, with its workspace; `None` where there is none that uv manages."""
     directory = next((each for each in (start, *start.parents) if (each / "pyproject.toml").is_file()), None)
-    document = None if directory is None else _read(directory / "pyproject.toml", problems)
+    document = None if directory is None else _read(directory / "pyproject.toml", reading)
     if directory is None or document is None or _uv(document).get("managed") is False:
         return None
     own = _within(document, "tool", "uv", "workspace")
     if own is None and _within(document, "project") is None:
         return None
-    root, workspace = (directory, own) if own is not None else _workspace_above(directory, problems)
-    return Project(root=root, directory=directory, members=tuple(_members(root, workspace, problems)))
+    root, workspace = (directory, own) if own is not None else _workspace_above(directory, reading)
+    return Project(root=root, directory=directory, members=tuple(_members(root, workspace, reading)))
 
 
-def _workspace_above(directory: Path, problems: list[str]) -> tuple[Path, Table | None]:
+def _workspace_above(directory: Path, reading: Reading) -> tuple[Path, Table | None]:
     """Return the root of the workspace that a project is a member of: the project itself where there is none."""
     above = next((each for each in directory.parents if (each / "pyproject.toml").is_file()), None)
-    document = None if above is None else _read(above / "pyproject.toml", problems)
+    document = None if above is None else _read(above / "pyproject.toml", reading)
     workspace = _within(document, "tool", "uv", "workspace")
     if above is None or workspace is None or directory not in _matching(above, workspace):
         return directory, None
     return above, workspace
 
 
-def _members(root: Path, workspace: Table | None, problems: list[str]) -> Iterator[Path]:
-    if _within(_read(root / "pyproject.toml", problems), "project") is not None:
+def _members(root: Path, workspace: Table | None, reading: Reading) -> Iterator[Path]:
+    if _within(_read(root / "pyproject.toml", reading), "project") is not None:
         yield root
     yield from sorted(each for each in _matching(root, workspace or {}) if each != root)
 
@@ -360,11 +374,11 @@ def _uv(document: object) -> Table:
     return _within(document, "tool", "uv") or {}
 
 
-def _of_members(project: Project | None, problems: list[str]) -> Iterator[Index]:
+def _of_members(project: Project | None, reading: Reading) -> Iterator[Index]:
     """Yield the indexes that members of a workspace, but its root, define."""
     for member in () if project is None else project.members:
         if project is not None and member != project.root:
-            for file in _pyproject(member, problems):
+            for file in _pyproject(member, reading):
                 source = _Source(table=file.table, where="project", file=file.path)
                 yield from (replace(each, explicit=True) for each in _indexes_of(source))
 
@@ -377,24 +391,24 @@ _BLOCK = re.compile(
 """As PEP 723 has it."""
 
 
-def read_script(path: Path, problems: list[str]) -> Script | None:
+def read_script(path: Path, reading: Reading) -> Script | None:
     """Return a script's inline metadata, `None` where it has none."""
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, ValueError) as error:
-        problems.append(f"{path}: cannot be read: {error}")
+        reading.problems.append(f"{path}: cannot be read: {error}")
         return None
     content = next((each["content"] for each in _BLOCK.finditer(f"{text}\n") if each["type"] == "script"), None)
     if content is None:
         return None
     lines = (line[2:] if line.startswith("# ") else line[1:] for line in content.splitlines(keepends=True))
-    table = _toml("".join(lines).encode(), str(path), problems)
+    table = _toml("".join(lines).encode(), str(path), reading)
     return None if table is None else Script(path=path, table=table)
 
 
-def _script_of(command: UvCommand, cwd: Path, problems: list[str]) -> Script | None:
+def _script_of(command: UvCommand, cwd: Path, reading: Reading) -> Script | None:
     path = None if command.script is None else cwd / command.script
-    return read_script(path, problems) if path is not None and path.is_file() else None
+    return read_script(path, reading) if path is not None and path.is_file() else None
 
 
 # ---------------------------------------------------------------- indexes
