@@ -170,6 +170,19 @@ def test_several_indexes_in_one_value_are_told_apart_and_replaced_in_place() -> 
     )  # fmt: skip
 
 
+def test_an_empty_value_names_no_index() -> None:
+    command = parse_command("uv", ["lock", "--index-url", "", "--index=", "-f", "a,,b"])
+    assert [each.url for each in command.index_options] == ["a", "b"]
+    assert command.with_replaced(lambda url: f"<{url}>").argv == (
+        "lock",
+        "--index-url",
+        "",
+        "--index=",
+        "-f",
+        "<a>,,<b>",
+    )
+
+
 def test_options_are_put_behind_the_verb_and_taken_out_again() -> None:
     command = read("-q run -sU x.py -U")
     assert command.with_options(["--frozen"]).argv == ("-q", "run", "--frozen", "-sU", "x.py", "-U")

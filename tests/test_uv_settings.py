@@ -279,16 +279,31 @@ def test_in_the_one_file_each_index_is_replaced(place: Place) -> None:
 
 WORKSPACE = {
     "work/pyproject.toml": PROJECT
-    + '[tool.uv.workspace]\nmembers = ["libs/*", "./apps/one"]\nexclude = ["libs/not"]\n',
+    + '[tool.uv.workspace]\nmembers = ["libs/*", "./apps/one", "deep/*/*"]\nexclude = ["libs/not"]\n',
     **{
         f"work/{name}/pyproject.toml": PROJECT.replace("mine", name.replace("/", "-"))
         for name in ("libs/a", "libs/b", "libs/not", "apps/one", "apps/two", "libs/a/inner")
     },
     "work/libs/.hidden/notes.txt": "",
+    "work/deep/a/b/pyproject.toml": PROJECT.replace("mine", "deep-b"),
+    "work/deep/a/pyproject.toml": "[tool.other]\n",
 }
 
 
-@pytest.mark.parametrize("start", [".", "libs", "libs/a", "libs/not", "apps/one", "apps/two", "libs/a/inner", "apps"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        ".",
+        "libs",
+        "libs/a",
+        "libs/not",
+        "apps/one",
+        "apps/two",
+        "libs/a/inner",
+        "apps",
+        "deep/a/b",
+    ],
+)
 def test_the_project_is_the_one_that_uv_finds(start: str, place: Place, tmp_path: Path) -> None:
     place.write(WORKSPACE)
     environ = {"PATH": os.defpath, "HOME": str(tmp_path), "UV_CACHE_DIR": str(tmp_path / "cache")}

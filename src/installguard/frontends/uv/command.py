@@ -475,7 +475,7 @@ def _indexes(given: Given) -> Iterator[IndexOption]:
 def _separated(name: str, value: str) -> list[str]:
     """Return the values in one value of an option."""
     between = _BETWEEN.get(name)
-    return [each for each in re.split(between, value) if each] if between else [value]
+    return [each for each in (re.split(between, value) if between else [value]) if each]
 
 
 def _named(text: str) -> tuple[str | None, str]:
@@ -489,7 +489,8 @@ def _replaced(option: str, value: str, change: Callable[[str], str]) -> str:
 
     def one(text: str) -> str:
         name, url = _named(text) if option in _NAMED else (None, text)
-        return change(url) if name is None else f"{name}={change(url)}"
+        changed = change(url) if url else url
+        return changed if name is None else f"{name}={changed}"
 
     between = _BETWEEN.get(option)
     if between is None:
