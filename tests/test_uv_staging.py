@@ -159,15 +159,17 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_staged_uv_writes_what_uv_writes(world: World, tmp_path: Path, case: Case) -> None:
     bare, guarded = tmp_path / "bare", tmp_path / "guarded"
+    system = {"XDG_CONFIG_DIRS": str(tmp_path)} if case.configured else {}  # else uv's default is one of the system
     write(bare, {name: filled(world, content) for name, content in case.files.items()})
     if case.first:
-        done = world.uv(bare / "project", *case.first.split())
+        done = world.uv(bare / "project", *case.first.split(), **system)
         assert done.code == 0, done.text
     shutil.copytree(bare, guarded)
     before = contents(guarded)
-    theirs = world.uv(bare / case.cwd, *said(world, case.argv, ours=False))
+    theirs = world.uv(bare / case.cwd, *said(world, case.argv, ours=False), **system)
     with staged(world, guarded, case) as staging:
-        ours = world.uv(staging.path_of(guarded / case.cwd), *said(world, case.argv, ours=True), **staging.environ)
+        environ = {**system, **staging.environ}
+        ours = world.uv(staging.path_of(guarded / case.cwd), *said(world, case.argv, ours=True), **environ)
         assert contents_apart(guarded, staging) == before
         staging.apply(staging.results())
     assert (ours.code, untimed(ours.err)) == (theirs.code, untimed(theirs.err)), ours.text + theirs.text
@@ -199,6 +201,8 @@ def staged(world: World, directory: Path, case: Case) -> Staging:
         directory / "project",
         replace=world.ours,
         within=[directory / case.cwd],
+        asked=[directory / "project" / word for word in case.argv.split() if "/" in word and "://" not in word],
+        writes_pyproject=case.argv.split()[0] in ("add", "remove", "version"),
         default_index=None if case.configured or "--default-index" in case.argv else default,
     )
 
@@ -240,6 +244,19 @@ def test_what_the_system_configures_holds_beside_the_indexes_that_are_added(worl
             assert done.code == 0, done.text
             (change,) = staging.results()
         assert (b'name = "nice"\nversion = "1.0"' in change.after) == ("lowest" in system)
+
+
+def test_a_lock_by_an_index_that_uv_asked_itself_is_no_result(world: World, tmp_path: Path) -> None:
+    root = write(tmp_path / "project", {"pyproject.toml": head("project", "nice")})
+    ours = world.ours[world.text("{R}")]
+    with stage(root, replace=world.ours, default_index=ours) as staging:
+        done = world.uv(staging.root, "lock", **{"UV_NO_SYSTEM_CONFIG": "1", **staging.environ})
+        assert done.code == 0, done.text
+        assert ours in (staging.root / "uv.lock").read_text()
+        done = world.uv(staging.root, "lock", "--default-index", "{R}", **staging.environ)
+        assert done.code == 0, done.text
+        with pytest.raises(UnjudgedError, match="asked itself"):
+            staging.results()
 
 
 def test_the_whole_configuration_can_be_given_as_one_text(world: World, tmp_path: Path) -> None:

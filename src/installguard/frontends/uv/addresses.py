@@ -68,6 +68,10 @@ class Addresses:
         """Say whether one of ours is left in a file."""
         return any(needle in data for needle in self.needles)
 
+    def theirs_in_lock(self, data: bytes) -> bool:
+        """Say whether a lock names an index of the user's for which one of ours stands."""
+        return any(f'registry = "{recorded(text)}"'.encode() in data for text in self.ours)
+
     def put_into(self, data: bytes, name: str) -> bytes:
         """Return a file, by its name a TOML document, a lock or a script, with ours in place of the user's.
 

@@ -41,14 +41,16 @@ class Project:
         return any(text in texts for text in self.indexes)
 
 
-def find_projects(root: Path, members: Sequence[Path] = ()) -> tuple[Project, ...]:
+def find_projects(root: Path, members: Sequence[Path] = (), asked: Sequence[Path] = ()) -> tuple[Project, ...]:
     """Return the projects that uv resolves together with the workspace at *root*, that first, each once.
 
-    *members* are directories that belong to it too. Raises `UnjudgedError` where a file names indexes and cannot be
-    read.
+    *members* are directories that belong to it too, *asked* those that a command asks for besides. Raises
+    `UnjudgedError` where a file names indexes and cannot be read.
     """
     top = _document(_read(root / PYPROJECT) or b"", root / PYPROJECT)
-    waiting = [(each, True, False) for each in (root, *members, *_members(root, top))]
+    known = (Path(os.path.normpath(root / each)) for each in members)
+    waiting = [(each, True, False) for each in (root, *known, *_members(root, top))]
+    waiting += ((Path(os.path.normpath(root / each)), False, False) for each in asked)
     found: dict[Path, Project] = {}
     for directory, member, absolute in waiting:  # which grows
         data = None if directory in found else _read(directory / PYPROJECT)

@@ -138,6 +138,8 @@ class Staging:
         if not copied.written or after is None:
             what = "was removed" if after is None else "was changed"
             raise UnjudgedError(f"{what} by uv, which guard does not expect", where=str(copied.path))
+        if copied.path.suffix == ".lock" and self.addresses.theirs_in_lock(after):
+            raise UnjudgedError("names an index that uv has asked itself", where=str(copied.path), now=_LED_ASTRAY)
         try:
             after = self.addresses.taken_from(after, copied.path.name, copied.before or b"")
         except AmbiguousError as error:
@@ -147,6 +149,8 @@ class Staging:
             raise UnjudgedError("would name guard's own index", where=str(copied.path), now="nothing was written")
         return None if after == copied.before else Change(path=copied.path, before=copied.before, after=after)
 
+
+_LED_ASTRAY = "nothing was written: no option or variable may keep uv from its configuration files"
 
 # ---------------------------------------------------------------- staging a project
 
@@ -158,6 +162,7 @@ def stage(
     replace: Mapping[str, str],
     left: Collection[str] = (),
     within: Sequence[Path] = (),
+    asked: Sequence[Path] = (),
     writes_pyproject: bool = True,
     default_index: str | None = None,
     registries: Sequence[str] = (),
@@ -172,17 +177,18 @@ def stage(
 
     *replace* tells for each text by which an index is named the one that names guard's; a text that a project names and
     that is neither there nor in *left* is refused. *within* are directories that uv is to run in: a link would lead it
-    out again.
+    out again. *asked* are directories of projects that the command asks for.
 
     *default_index* and *registries* are guard's indexes in front of uv's own default, and of registries that only the
     lock names. `environ` then leads uv to a configuration file that has them: one of the system's level, made of the
     one there is (*system* is its text, *system_dirs* the user's `XDG_CONFIG_DIRS`), or the user's whole configuration
-    where that is given as one text in *merged*. *settings* is the text of a `uv.toml` for the root, where uv's nearest
-    configuration lies above it. *spare* is a directory for where there is no place beside the project or in it.
+    where that is given as one text in *merged*, as it must be where uv is told to read no configuration (`""`).
+    *settings* is the text of a `uv.toml` for the root, where uv's nearest configuration lies above it. *spare* is a
+    directory for where there is no place beside the project or in it.
     """
     addresses = Addresses(ours=replace)
     root = Path(os.path.realpath(root))
-    projects = find_projects(root, [Path(os.path.normpath(root / each)) for each in members])
+    projects = find_projects(root, members, asked)
     _refuse_unknown(projects, root, replace, left)
     top, place = _take(root, projects, replace, spare)
     with _left_on_error(place):
@@ -342,7 +348,7 @@ def _configuration(
         return {"UV_CONFIG_FILE": str(place.own / SETTINGS)}
     (place.own / "uv").mkdir()
     (place.own / "uv" / SETTINGS).write_bytes(text.encode())
-    return {"XDG_CONFIG_DIRS": f"{place.own}{os.pathsep}{system_dirs}"}
+    return {"XDG_CONFIG_DIRS": f"{place.own}{os.pathsep}{system_dirs}", "UV_NO_SYSTEM_CONFIG": "0"}
 
 
 # ---------------------------------------------------------------- files in place
