@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from ...model import (
 
 HASHED = 1024 * 1024 * 1024
 """Bytes of a file up to which its hash is told."""
+METADATA = 1024 * 1024
+"""Bytes of a wheel's METADATA that are read."""
 _NAMED = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?\s*(?![^\s@<>=!~;(])")
 _ARCHIVE = re.compile(r"\.(?:whl|zip|tgz|tbz2?|txz|tlz|tar(?:\.(?:gz|bz2|xz|lzma|lz|zst|Z))?)\Z", re.IGNORECASE)
 _PIN = re.compile(r"(?<![<>=!~])={2,3}(?!=)\s*([^\s,;)]+)")
@@ -211,3 +214,18 @@ def release_of(filename: str) -> Release | None:
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         return None
     return Release(name=name, version=version)
+
+
+def wheel_requires(path: Path) -> Iterator[str]:
+    """Yield what a wheel says that it requires; nothing where that cannot be read, for uv cannot either."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            names = [each for each in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", each)]
+            data = b"".join(wheel.open(each).read(METADATA) for each in names[:2])
+    except (OSError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError):
+        return
+    for line in data.decode("utf-8", errors="replace").splitlines():
+        if line.lower().startswith("requires-dist:"):
+            yield line.partition(":")[2].strip()

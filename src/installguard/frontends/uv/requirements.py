@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,17 +14,15 @@ from packaging.utils import NormalizedName, canonicalize_name
 from ...errors import UnjudgedError, UsageError
 from ...model import DirectUrl, Distribution, LocalTree, Release, VcsCheckout, parse_release
 from .command import UvCommand
-from .direct import Asked, expanded, local_path, locate, parse_asked, parse_tool, release_of, separated
+from .direct import Asked, expanded, local_path, locate, parse_asked, parse_tool, release_of, separated, wheel_requires
 from .options import options_of
-from .requirement_files import Statement, read_bytes, read_text, statements, with_values
+from .requirement_files import Statement, read_bytes, read_text, statements
 
 FILES = 500
 """Files and directories that one command may lead to."""
 _PYPROJECT = "pyproject.toml"
 _ON_PROJECT = ("lock", "edit", "sync", "run", "report")
-_WITH_FILES = ("--requirements", "--with-requirements", "--constraints", "--overrides", "--build-constraints")
 _REMOTE = re.compile(r"https?:", re.IGNORECASE)
-_INDEX = ("index", "extra", "find-links")
 
 Use: TypeAlias = Literal["requirement", "constraint", "override", "build"]
 """What a file of requirements is for; one for builds only constrains them."""
@@ -84,17 +82,6 @@ class Inputs:
     """The files of requirements that name indexes, or that lead to one which does."""
     named: Mapping[str, Path] = field(default_factory=dict)
     """The files that the command line and the environment name, by what is written there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewritten:
-    """A command that reads copies of files in which other indexes are named."""
-
-    command: UvCommand
-    environ: Mapping[str, str]
-    """The variables that have to change, and no others."""
-    copies: Mapping[str, str]
-    """The path of each copy, and how the user names the file that it is of: uv may write the former somewhere."""
 
 
 def read_inputs(command: UvCommand, cwd: Path, environ: Mapping[str, str], project: Path | None) -> Inputs:
@@ -284,8 +271,10 @@ class _Reader:
                         nested: Use = "constraint" if each.kind == "constraint" and use == "requirement" else use
                         self.read_text(inner, nested)
                 case "index" | "extra" | "find-links":
-                    told.append(each)
-                    indexes[each.value] = self.take_index(each, path)
+                    url = self.take_index(each, path)
+                    if url is not None:
+                        told.append(each)
+                        indexes[each.value] = url
         self.files[path, use] = File(path=path, text=text, statements=tuple(told), includes=includes, indexes=indexes)
 
     def bound(self, count: int) -> None:
@@ -298,15 +287,16 @@ class _Reader:
         place = _Place(directory=self.cwd, use=use, editable=editable)
         self.take(_as_path(asked, statement.value) if editable else asked, place, hashes=statement.hashes)
 
-    def take_index(self, statement: Statement, path: Path) -> str:
-        """Note an index line, and return its URL, or the absolute path that it names."""
-        url = expanded(statement.value, self.environ, self.cwd)
-        if "://" not in url:
+    def take_index(self, statement: Statement, path: Path) -> str | None:
+        """Note an index line, and return its URL, or the absolute path that it names; `None` where uv refuses it."""
+        url: str | None = expanded(statement.value, self.environ, self.cwd)
+        if url is not None and "://" not in url:
             found = local_path(url, path.parent if statement.kind == "find-links" else self.cwd)
-            url = str(found) if found is not None else url
-        kind: Literal["simple", "flat"] = "flat" if statement.kind == "find-links" else "simple"
-        default = statement.kind == "index"
-        self.index_lines.append(IndexLine(url=url, kind=kind, default=default, file=path, line=statement.line))
+            url = str(found) if found is not None else None
+        if url is not None:
+            kind: Literal["simple", "flat"] = "flat" if statement.kind == "find-links" else "simple"
+            default = statement.kind == "index"
+            self.index_lines.append(IndexLine(url=url, kind=kind, default=default, file=path, line=statement.line))
         return url
 
     def read_pylock(self, path: Path) -> None:
@@ -417,6 +407,16 @@ class _Reader:
             inside = replace(place, required_by=name or canonicalize_name(directory.name))
             self.take_all(_requirements(document, extras, groups=False), inside)
 
+    def read_wheel(self, origin: DirectUrl) -> None:
+        """Take what a wheel on this machine requires by URL."""
+        path = local_path(origin.url, self.cwd)
+        release = release_of(origin.filename)
+        if path is not None and path.is_file() and (path, ()) not in self.trees:
+            self.bound(len(self.trees))
+            self.trees.add((path, ()))
+            inside = _Place(directory=self.cwd, required_by=release.name if release else canonicalize_name(path.stem))
+            self.take_all((each for each in wheel_requires(path) if "@" in each), inside)
+
     # ------------------------------------------------------------ requirements
 
     def take_all(self, texts: Iterable[str], place: _Place) -> None:
@@ -440,7 +440,7 @@ class _Reader:
 
     def take_direct(self, asked: Asked, place: _Place, hashes: Sequence[str]) -> None:
         """Note what a requirement names by URL or path."""
-        target = expanded(asked.target or "", self.environ, place.directory)
+        target = expanded(asked.target or "", self.environ, self.cwd)
         origin = locate(target, place.directory, editable=place.editable, hashes=hashes)
         if isinstance(origin, (DirectUrl, VcsCheckout, LocalTree)):
             self.add(asked, origin, place, hashed=bool(hashes))
@@ -477,6 +477,8 @@ class _Reader:
         )
         if isinstance(origin, LocalTree):
             self.read_inside(Path(origin.path), asked.extras)
+        elif isinstance(origin, DirectUrl) and origin.kind == "wheel" and origin.url.startswith("file:"):
+            self.read_wheel(origin)
 
     def release(self, origin: DirectUrl | VcsCheckout | LocalTree) -> Release | None:
         """Return the release that an origin tells without being built."""
@@ -594,9 +596,6 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(each for each in _list(value) if isinstance(each, str))
 
 
-# ---------------------------------------------------------------- rewritten
-
-
 def _leading_to_indexes(files: Sequence[File]) -> tuple[File, ...]:
     """Return the files that name indexes or places of files, and those that lead to one of them."""
     wanted = {each.path for each in files if each.indexes}
@@ -605,60 +604,3 @@ def _leading_to_indexes(files: Sequence[File]) -> tuple[File, ...]:
         before = len(wanted)
         wanted |= {each.path for each in files if not wanted.isdisjoint(each.includes.values())}
     return tuple({each.path: each for each in files if each.path in wanted}.values())
-
-
-def rewritten(
-    command: UvCommand, inputs: Inputs, environ: Mapping[str, str], replace: Callable[[str], str], directory: Path
-) -> Rewritten:
-    """Return a command that reads copies, written into *directory*, of the files of requirements that name indexes.
-
-    There each URL is what *replace* makes of `IndexLine.url`; all else stays as it was, for relative paths in such
-    files are relative to where uv works. Where no file names an index, the command stays as it is.
-    """
-    if not inputs.files:
-        return Rewritten(command=command, environ={}, copies={})
-    copies = {each.path: directory / f"{number}" / each.path.name for number, each in enumerate(inputs.files)}
-    for each in inputs.files:
-        copies[each.path].parent.mkdir(parents=True)
-        copies[each.path].write_text(_copied(each, copies, replace), encoding="utf-8", newline="")
-    named = {text: str(copies[path]) for text, path in inputs.named.items() if path in copies}
-    told = {str(copies[path]): text for text, path in inputs.named.items() if path in copies}
-    return Rewritten(
-        command=_renamed(command, named),
-        environ={name: " ".join(_each(environ[name].split(), named)) for name in VARIABLES if environ.get(name)},
-        copies={**{str(copy): str(path) for path, copy in copies.items()}, **told},
-    )
-
-
-def _copied(file: File, copies: Mapping[Path, Path], replace: Callable[[str], str]) -> str:
-    """Return a file's text as its copy has it."""
-    changed: list[tuple[Statement, str]] = []
-    for each in file.statements:
-        if each.kind in _INDEX:
-            changed.append((each, replace(file.indexes[each.value])))
-        elif each.value in file.includes:
-            path = file.includes[each.value]
-            changed.append((each, str(copies.get(path, path))))
-    return with_values(file.text, changed)
-
-
-def _each(texts: Iterable[str], named: Mapping[str, str]) -> Iterator[str]:
-    return (named.get(each, each) for each in texts)
-
-
-def _renamed(command: UvCommand, named: Mapping[str, str]) -> UvCommand:
-    """Return the command with other names for files."""
-    from .command import parse_command
-
-    argv = list(command.argv)
-    taken = {place for given in command.options for place in (given.token, given.value_token)}
-    for given in command.options:
-        if given.name in _WITH_FILES and given.value is not None:
-            between = "," if given.name == "--with-requirements" else None
-            values = given.value.split(between) if between else [given.value]
-            head = argv[given.value_token][: given.value_offset]
-            argv[given.value_token] = head + ",".join(_each(values, named))
-    if command.verb in (("pip", "sync"), ("pip", "compile")):
-        for at in range(command.behind_verb, len(argv)):
-            argv[at] = named.get(argv[at], argv[at]) if at not in taken else argv[at]
-    return parse_command(command.program, argv)
