@@ -19,7 +19,9 @@ from installguard.frontends.uv.phases import (
     Standing,
     first_is_silent,
     install_phase,
+    keeps_lock,
     lock_phase,
+    restores_after_failure,
     second_environ,
     standing_of,
 )
@@ -107,6 +109,26 @@ def test_the_environment_counts_as_the_command_line_does() -> None:
 def test_the_first_phase_is_led_to_the_staged_project() -> None:
     command = parse_command("uv", ["--directory=d", "sync", "--project", "p"])
     assert lock_phase(command, Standing(), project="/staged") == ("export", "--project=/staged")
+
+
+@pytest.mark.parametrize(
+    ("line", "version", "restored"),
+    [
+        ("add x", (0, 7, 22), True),
+        ("remove x", (0, 12, 17), False),
+        ("remove x", (0, 12, 18), True),
+        ("version 2", (0, 13, 9), True),
+        ("sync", (0, 13, 9), False),
+        ("run x", (0, 13, 9), False),
+    ],
+)
+def test_what_was_edited_is_put_back_where_uv_does_so(line: str, version: tuple[int, ...], restored: bool) -> None:
+    assert restores_after_failure(parse_command("uv", line.split()), version) is restored
+
+
+def test_the_lock_of_an_isolated_run_is_not_kept() -> None:
+    assert keeps_lock(parse_command("uv", ["run", "x", "--isolated"]))
+    assert not keeps_lock(parse_command("uv", ["run", "--isolated", "x"]))
 
 
 # ---------------------------------------------------------------- the real uv
@@ -256,3 +278,24 @@ def test_two_phases_leave_what_the_command_leaves(line: str, prepare: Sequence[s
     assert (done.returncode, output) == (bare.returncode, bare.stdout)
     assert said(errors) == in_two_phases(said(bare.stderr))
     assert lab.files() == left
+
+
+BROKEN = """\
+[build-system]
+requires = []
+build-backend = "broken"
+backend-path = ["."]
+"""
+
+
+@pytest.mark.parametrize("line", ["add fff", "remove bbb", "version 2.0", "sync"])
+def test_the_real_uv_puts_back_what_it_edited_where_installing_fails(line: str, lab: Lab) -> None:
+    lab.begin(["lock"])
+    with (lab.project / "pyproject.toml").open("a") as file:
+        file.write(BROKEN)
+    (lab.project / "broken.py").write_text("raise SystemExit('no build')\n")
+    before = {name: data for name, data in lab.files().items() if not name.startswith(".venv/")}
+    assert lab.uv(line.split()).returncode == 1
+    after = {name: data for name, data in lab.files().items() if not name.startswith(".venv/")}
+    command = parse_command("uv", line.split())
+    assert (after == before) is restores_after_failure(command, (0, 13, 9))

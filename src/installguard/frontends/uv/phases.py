@@ -97,12 +97,12 @@ def keeps_lock(command: UvCommand) -> bool:
 def restores_after_failure(command: UvCommand, version: tuple[int, ...]) -> bool:
     """Whether a uv of that *version* puts back what it edited and locked where the second phase of a command fails.
 
-    `add` always does; `remove` and `version` do in 0.13.9, and did not up to 0.11.18; `sync` and `run` keep the lock.
+    `add` always does, `remove` and `version` do since 0.12.18; `sync` and `run` keep the lock.
     """
     return command.verb == ("add",) or (command.kind == "edit" and version >= _RESTORES_ALL)
 
 
-_RESTORES_ALL = (0, 12)
+_RESTORES_ALL = (0, 12, 18)
 
 
 def _lock_phase(command: UvCommand, standing: Standing) -> UvCommand | None:
