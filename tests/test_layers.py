@@ -28,6 +28,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "frontends": (*PURE, "hook"),  # the hook is a file that the front-end starts, and whose channel it serves
     "judge": (*PURE, "licensing"),
     "session": (*PURE, *EDGE, "index", "judge"),
+    "fronting": (*PURE, "index"),
+    "screening": ("", *PURE, "index", "judge"),
+    "uv_scene": (*PURE, *EDGE, "index", "judge", "session", "fronting", "screening"),
+    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "uv_scene"),
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
-    from typing import TextIO
+    from typing import Literal, TextIO
 
     from .session import Conclusion, Request, Surroundings
 
@@ -126,7 +126,7 @@ def run(argv: Sequence[str], started: float) -> int:
         case "pip":
             return install(options, tuple(arguments), started)
         case "uv" | "uvx":
-            raise UsageError(f"guard {verb} is not available in this version", now="use: guard install, guard pip")
+            return uv(options, verb, tuple(arguments), started)
         case _:
             from .verbs import run_verb
 
@@ -147,6 +147,17 @@ def install(options: Options, command: tuple[str, ...], started: float) -> int:
         return finish(install(request_of(options, command, started), launch), options, sys.stderr)
 
 
+def uv(options: Options, program: Literal["uv", "uvx"], words: tuple[str, ...], started: float) -> int:
+    """Run uv as typed, judged, and print what was ruled after uv's own output."""
+    from .uv_session import guard_uv
+
+    check_working_directory()
+    prepare_report(options)
+    request = request_of(options, (program, *words), started)
+    conclusion = guard_uv(request, program, words, stdout=2 if options.report == "-" else None)
+    return conclusion if isinstance(conclusion, int) else finish(conclusion, options, sys.stderr)
+
+
 def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> int:
     """Print a verdict for people to *stream*, write the report asked for, and return the exit code."""
     try:
@@ -154,7 +165,7 @@ def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> i
             say(f"guard: {conclusion.run.problem or 'interrupted'}")
         elif conclusion.run.problem and not conclusion.verdict.judged:
             say(f"guard: error: {conclusion.run.problem}")
-        elif conclusion.run.installer is None or conclusion.verdict.judged:
+        elif conclusion.run.installer is None or conclusion.verdict.judged or conclusion.run.notes:
             print_text(conclusion, options, stream)
         write_report(conclusion, options)
     except GuardError as error:

@@ -81,9 +81,20 @@ def look_at_target(request: Request) -> Generator[Line, None, str | None]:
         return None
     yield Line(word="ok", what="target", said=f"{python}, Python {target.version}, environment {target.environment}")
     yield look_at_pip(python, {str(each.name): each.label for each in distributions if each.name}, environ)
-    if (uv := shutil.which("uv", path=environ.get("PATH"))) is not None:
-        yield Line(word="warn", what="uv", said=f"{uv} is not guarded by this version: use 'guard install'")
+    if shutil.which("uv", path=environ.get("PATH")) is not None:
+        yield look_at_uv(environ)
     return python
+
+
+def look_at_uv(environ: Mapping[str, str]) -> Line:
+    """Return which uv `guard uv` runs, and whether it can serve."""
+    from .frontends.uv.program import describe_uv, find_uv
+
+    try:
+        uv = describe_uv(find_uv("uv", environ), None, environ)
+    except GuardError as error:
+        return Line(word="warn", what="uv", said=str(error))
+    return Line(word="ok", what="uv", said=f"{uv.path}, uv {uv.version}: guarded as 'guard uv …'")
 
 
 def look_at_pip(python: str, read: Mapping[str, str], environ: Mapping[str, str]) -> Line:

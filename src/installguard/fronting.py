@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .index.fetching import Fetcher, Network
 from .index.loopback import LoopbackIndex
 from .index.pages import Screen
-from .index.upstream import Credentials, Upstream, UpstreamKind, parse_upstream
+from .index.upstream import Credentials, Upstream, credentials_in
 
 DEFAULT_TIMEOUT = 30.0
 KEYRING_SECONDS = 30
@@ -25,6 +27,7 @@ class Front:
 
     def __init__(self, index: LoopbackIndex, upstreams: Mapping[str, Upstream]) -> None:
         self.index = index
+        self.upstreams = tuple(upstreams.values())
         self.texts = {text: self._ours(text, upstream) for text, upstream in upstreams.items()}
         """Ours by theirs, as written: with a slash at the end where theirs has one."""
 
@@ -46,24 +49,21 @@ class Front:
 
 @contextmanager
 def open_front(
-    indexes: Sequence[tuple[str, UpstreamKind]],
+    upstreams: Mapping[str, Upstream],
     *,
     screen: Screen,
     cache: Path,
-    base: Path,
     environ: Mapping[str, str],
     keyring: bool = False,
     offline: bool = False,
 ) -> Iterator[Front]:
-    """Serve judged pages of *indexes*, each as the user wrote it, relative paths being taken from *base*."""
-    upstreams = {text: parse_upstream(text, kind, base=base) for text, kind in indexes}
-    fetcher = Fetcher(network_of(environ, keyring=keyring))
+    """Serve judged pages of *upstreams*, which are by the texts that name them."""
     serving = LoopbackIndex(
         tuple({upstream.key: upstream for upstream in upstreams.values()}.values()),
         screen=screen,
         state=cache / "index",
         cache=cache / "index" / "pages",
-        fetcher=fetcher,
+        fetcher=Fetcher(network_of(environ, keyring=keyring)),
         now=time.time,
         offline=offline,
     )
@@ -71,15 +71,40 @@ def open_front(
         yield Front(index, upstreams)
 
 
+def logins(upstreams: Iterable[Upstream], environ: Mapping[str, str]) -> str:
+    """Return a netrc with the passwords that stand in the indexes' URLs before the user's own, `""` where none does.
+
+    uv asks for the files on an index's host itself, and would have taken the password from the index's URL.
+    """
+    found = {}
+    for upstream in upstreams:
+        told, host = credentials_in(upstream.url), urlsplit(upstream.url).hostname
+        if told is not None and host:
+            found[host] = f"machine {host}\n  login {told[0]}\n  password {told[1]}\n"
+    if not found:
+        return ""
+    own = netrc_of(environ)
+    with suppress(OSError, ValueError):
+        return "".join(found.values()) + (own.read_text(encoding="utf-8") if own is not None else "")
+    return "".join(found.values())
+
+
 def network_of(environ: Mapping[str, str], *, keyring: bool) -> Network:
     """Return how the user lets uv use the network."""
-    netrc = environ.get("NETRC")
     return Network(
         timeout=timeout_of(environ),
         clock=time.monotonic,
-        netrc=Path(netrc) if netrc else None,
+        netrc=netrc_of(environ),
         credentials=of_keyring(environ) if keyring else lambda url: None,
     )
+
+
+def netrc_of(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's netrc file, which need not be there."""
+    if named := environ.get("NETRC"):
+        return Path(named)
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(home) / ("_netrc" if os.name == "nt" else ".netrc") if home else None
 
 
 def timeout_of(environ: Mapping[str, str]) -> float:
@@ -96,8 +121,6 @@ def of_keyring(environ: Mapping[str, str]) -> Callable[[str], Credentials | None
     """Return what asks the `keyring` program, as uv does with `--keyring-provider subprocess`."""
 
     def ask(url: str) -> Credentials | None:
-        from urllib.parse import urlsplit
-
         user = urlsplit(url).username or "oauth2accesstoken"
         host = urlsplit(url).hostname or ""
         for service in (url, host):

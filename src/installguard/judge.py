@@ -110,6 +110,10 @@ class Judge:
                 self._held_back[(each.release.name, version_key(each.release.version))] = each
         return tuple(sorted(versions))
 
+    def too_young(self) -> tuple[Distribution, ...]:
+        """Return what the resolver was not to see, as its index offered it."""
+        return tuple(self._held_back.values())
+
     def held_back(self) -> tuple[HeldRelease, ...]:
         """Return, of each project judged, the newest release that was held back and is newer than what is used."""
         newest: dict[NormalizedName, HeldRelease] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timezone
 
@@ -13,7 +13,7 @@ from packaging.utils import NormalizedName
 from . import __version__
 from .index.pages import Decision, Denied, Entry, Hidden, Page
 from .judge import Judge
-from .model import Artifact, Distribution, Level, Release, parse_version, version_key
+from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key
 from .policy import PackageMatch, Policy, Ruling
 
 
@@ -36,11 +36,27 @@ class PageScreen:
         self._judge = judge
         self._wishes = wishes
         self._lock = threading.Lock()
-        self._digest = digest_of(judge, wishes)
+        self._digest: str | None = None
+        self._showing = False
+        self._first: Callable[[], object] = lambda: None
+
+    def show_young(self) -> None:
+        """From now on leave young wheels where they are: to find out whether anything older would have done."""
+        with self._lock:
+            self._showing = True
+            self._digest = None
+
+    def wait_for(self, first: Callable[[], object]) -> None:
+        """Decide nothing before *first* has returned."""
+        self._first = first
 
     def digest(self) -> str:
         """Return what changes whenever a decision may change."""
-        return self._digest
+        with self._lock:
+            if self._digest is None:
+                self._first()
+                self._digest = digest_of(self._judge, self._wishes, showing=self._showing)
+            return self._digest
 
     def __call__(self, page: Page) -> Mapping[str, Decision]:
         """Return the decisions on a page, by file name; raises `FeedError` where the snapshot cannot be read."""
@@ -73,7 +89,8 @@ class PageScreen:
                 kinds.setdefault(self._kind(each), []).append(each)
         stopping = self._stopping([alike[0] for alike in kinds.values()])
         for alike in kinds.values():
-            if ruling := stopping.get(alike[0]):
+            ruling = stopping.get(alike[0])
+            if ruling is not None and not (self._showing and ruling.finding.code is Code.TOO_YOUNG):
                 yield from ((filename(each), Denied(reason=reason(each, ruling))) for each in alike)
         yield from ((each, Hidden()) for each in hidden)
 
@@ -113,7 +130,8 @@ class PageScreen:
             if young:
                 older = {str(each.release.version) for each in project if each.release and each not in young}
                 seen = self._judge.allow_young(young, sorted(older))
-                yield from (filename(each) for each in young if each.release and str(each.release.version) not in seen)
+                left = [each for each in young if each.release and str(each.release.version) not in seen]
+                yield from (filename(each) for each in left if each.builds or not self._showing)
 
 
 def filename(distribution: Distribution) -> str:
@@ -140,10 +158,10 @@ def matches(policy: Policy) -> Iterable[PackageMatch]:
     return (*packages.allow, *denied, *policy.release.min_age_exclude, *policy.builds.allow)
 
 
-def digest_of(judge: Judge, wishes: Wishes) -> str:
+def digest_of(judge: Judge, wishes: Wishes, *, showing: bool) -> str:
     """Return a digest of all that decisions depend on; the time counts by the hour, in which ages change little."""
     hour = judge.now().astimezone(timezone.utc).strftime("%Y-%m-%d %H")
     policy, info = judge.policy, judge.snapshot
-    facts = (__version__, policy.digest, policy.fail_on.word, info.digest, info.problem, info.missing, hour)
+    facts = (__version__, showing, policy.digest, policy.fail_on.word, info.digest, info.problem, info.missing, hour)
     named = sorted(wishes.requested) if policy.packages.similar_name >= max(policy.fail_on, Level.WARN) else []
     return hashlib.sha256(repr((facts, named, sorted(wishes.pinned), sorted(wishes.locked))).encode()).hexdigest()

@@ -167,6 +167,11 @@ class LoopbackIndex:
 
     def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
         """Return the page as it was last seen, without asking the index; `None` where there is none."""
+        if upstream.local:
+            with suppress(PageError):
+                facts, content = read_local(upstream, project, most=LARGEST_PAGE)
+                return read_document(content, facts.content_type, _source(upstream, project, facts)).page
+            return None
         kept = self._shelf.look(upstream.key, project)
         body = self._shelf.body(upstream.key, project, kept) if kept else None
         if kept is None or body is None:

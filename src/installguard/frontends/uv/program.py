@@ -34,6 +34,11 @@ class Uv:
     """The URL of the index that it asks where the user configured none, as it writes it to lock files."""
 
 
+def release_of(uv: Uv) -> tuple[int, ...]:
+    """Return a uv's version as numbers."""
+    return tuple(map(int, uv.version.split(".")))
+
+
 def find_uv(program: Program, environ: Mapping[str, str]) -> str:
     """Return the path of the user's uv, or of the one beside guard; raise `UsageError` where there is none."""
     scripts = sysconfig.get_path("scripts")
@@ -44,20 +49,20 @@ def find_uv(program: Program, environ: Mapping[str, str]) -> str:
     raise UsageError(f"there is no {program} on PATH", now="install uv, or put its directory on PATH")
 
 
-def describe_uv(path: str, known: Path, environ: Mapping[str, str]) -> Uv:
+def describe_uv(path: str, known: Path | None, environ: Mapping[str, str]) -> Uv:
     """Return what the uv at *path* says of itself, kept in the file *known* for as long as the program is the same.
 
     Raises `UnjudgedError` where it is too old, or says nothing that is understood.
     """
     mark = _mark(path)
-    kept = _kept(known, mark)
+    kept = _kept(known, mark) if known is not None else None
     uv = kept or Uv(path=path, version=_asked_version(path, environ), default_index=_asked_default(path, environ))
-    if tuple(map(int, uv.version.split("."))) < OLDEST:
+    if release_of(uv) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise UnjudgedError(
             f"uv {uv.version} is older than guard can serve", where=path, now=f"use uv {oldest} or newer"
         )
-    if kept is None:
+    if kept is None and known is not None:
         _keep(known, mark, uv)
     return uv
 

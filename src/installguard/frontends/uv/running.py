@@ -13,6 +13,9 @@ from ...errors import UnjudgedError
 from ..interruptions import Interruptions, wait_for
 from ..processes import descendants, signal_processes
 
+AGAIN_SECONDS = 300
+"""After which uv is not asked any longer for what helps to explain a failure."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UvOutcome:
@@ -43,3 +46,21 @@ def run_uv(
     with Interruptions(signal_all) as signals:
         code = wait_for(process)
     return UvOutcome(exit_code=code if code >= 0 else 128 - code, interrupted=signals.received)
+
+
+def said_by(path: str, argv: Sequence[str], *, cwd: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Return everything that uv says, without colours; `None` where it fails."""
+    plain = {**environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(  # noqa: S603 - the user's own uv
+            [path, *argv],
+            cwd=cwd,
+            env=plain,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=AGAIN_SECONDS,
+            check=True,
+        )
+        return done.stdout.decode("utf-8", "replace")
+    return None

@@ -1,0 +1,391 @@
+"""The story with uv: it asks an index of ours, whose pages are judged, and its lock files are judged before they count.
+
+No hook runs inside uv. What it builds, or chooses from an index, comes by way of the loopback index, which denies file
+by file. A command that locks is run on a staged copy of the project; what it wrote there is judged before anything of
+the project is changed, and then installed just as it was judged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ExitCode, UnjudgedError
+from .session import Conclusion, Request, describe_run, open_judge, ruled_exit_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from packaging.utils import NormalizedName
+
+    from .frontends.uv.command import UvCommand
+    from .frontends.uv.program import Program
+    from .frontends.uv.running import UvOutcome
+    from .frontends.uv.staging import Change, Staging
+    from .index.pages import Page
+    from .model import Distribution, Release, Verdict
+    from .uv_scene import Scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the command went."""
+
+    outcome: UvOutcome | None
+    """Of uv; `None` where it was not started, or its work was dropped."""
+    changed: bool = False
+    """Whether anything was installed, or written into the project."""
+    problem: str | None = None
+    """Why what happened was not judged."""
+    notes: tuple[str, ...] = ()
+
+
+def guard_uv(
+    request: Request, program: Program, words: Sequence[str], *, stdout: int | None = None
+) -> Conclusion | int:
+    """Run uv as typed, judged; return its exit code alone where there is nothing to judge."""
+    from .frontends.uv.command import parse_command
+    from .frontends.uv.program import find_uv
+    from .frontends.uv.running import run_uv
+    from .uv_scene import open_scene
+
+    environ = request.surroundings.environ
+    path = find_uv(program, environ)
+    command = parse_command(program, words)
+    if command.kind == "harmless" or command.mistake is not None:
+        return run_uv(path, words, cwd=None, environ=environ, stdout=stdout).exit_code
+    if command.verb == ("venv",) and not (command.has("--seed") or environ.get("UV_VENV_SEED")):
+        return run_uv(path, words, cwd=None, environ=environ, stdout=stdout).exit_code
+    refuse_unknown(command)
+    with open_judge(request, refreshing=True) as judge, open_scene(request, path, command, judge, stdout) as scene:
+        return conclude(scene, run_guarded(scene))
+
+
+def refuse_unknown(command: UvCommand) -> None:
+    """Raise `UnjudgedError` for a command of which it cannot be told what it would do."""
+    verb = " ".join(("uv", *command.verb))
+    if command.unknown is not None:
+        what = f"guard does not know the option {command.unknown}"
+        raise UnjudgedError(what, where=verb, now="leave it out, or update guard")
+    if command.kind == "unknown":
+        raise UnjudgedError(f"guard does not know '{verb}'", now="run it by uv itself, or update guard")
+
+
+def run_guarded(scene: Scene) -> Ended:
+    """Run the command, unless what can be told beforehand stops it."""
+    from .judge import stops
+
+    judge, asked = scene.judge, scene.inputs.distributions
+    if stops(judge.verdict(), judge.policy):
+        return Ended(outcome=None)
+    if is_about_lock(scene) and not stops(judge.consider(asked), judge.policy):
+        asked = tuple(denied_locally(scene))  # the lock says more of the rest
+    if not judge("install", asked):
+        return Ended(outcome=None)
+    if is_about_lock(scene):
+        return in_project(scene)
+    with tools_named(scene):
+        return in_place(scene)
+
+
+# ---------------------------------------------------------------- where nothing is locked
+
+
+def in_place(scene: Scene) -> Ended:
+    """Run a command that writes no lock: what it builds and chooses from indexes is judged page by page."""
+    from .frontends.uv.running import run_uv
+    from .uv_scene import redirected
+
+    with watched(scene) as changes:
+        argv, environ = redirected(scene, scene.command)
+        outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
+        placed = changes()
+    if placed is None:
+        told = outcome.exit_code or not scene.front.index.asked or scene.command.dry_run
+        return Ended(outcome=outcome, notes=() if told else (UNTOLD,))
+    scene.judge("install", [chosen(scene, release) for release in placed])
+    unasked = [release for release in placed if not was_judged(scene, release)]
+    problem = f"uv installed {unasked[0]} without asking for it where guard could judge it" if unasked else None
+    return Ended(outcome=outcome, changed=bool(placed), problem=problem)
+
+
+@contextmanager
+def tools_named(scene: Scene) -> Iterator[None]:
+    """Let uv's receipts of tools name our indexes for as long as uv is at work on them."""
+    if scene.receipts is None:
+        yield
+        return
+    added = [scene.front(scene.uv.default_index)] if scene.settings.default is None else []
+    upgrade = scene.command.verb == ("tool", "upgrade")
+    scene.receipts.name_ours(scene.front.texts, added=added, upgrade=upgrade)
+    yield
+    scene.receipts.settle()
+    if scene.front.index.denied:
+        scene.receipts.withdraw()
+
+
+@contextmanager
+def watched(scene: Scene) -> Iterator[Callable[[], Sequence[Release] | None]]:
+    """Give what tells which releases are in the environment since; that is `None` where it cannot be known."""
+    from .frontends.uv.listing import ListedEnvironment
+
+    if scene.command.kind != "install" or scene.command.dry_run:
+        yield lambda: None
+        return
+    facts: dict[str, Any] = {"cwd": scene.request.surroundings.cwd, "environ": scene.environ}
+    before = ListedEnvironment(scene.uv.path, scene.command, **facts)
+    scene.screen.wait_for(before.releases)
+
+    def changes() -> Sequence[Release] | None:
+        there = before.releases()
+        now = ListedEnvironment(
+            scene.uv.path, scene.command, cwd=scene.request.surroundings.cwd, environ=scene.environ
+        ).releases()
+        return None if now is None else sorted(now - (there or frozenset()), key=str)
+
+    yield changes
+
+
+def chosen(scene: Scene, release: Release) -> Distribution:
+    """Return a release that uv chose as the index offered it, as far as that is known."""
+    from .model import Artifact, Distribution
+
+    for page in pages_of(scene, release.name):
+        offered = [scene.screen.distribution(page, entry) for entry in page.entries]
+        same = [each for each in offered if each.release == release]
+        if same:
+            return min(same, key=lambda each: each.builds)
+    direct = next((each for each in scene.inputs.distributions if each.name == release.name), None)
+    origin = direct.origin if direct is not None else Artifact(filename="", url=release.pin, kind="wheel")
+    requested = release.name in scene.inputs.requested
+    return Distribution(name=release.name, release=release, origin=origin, requested=requested)
+
+
+def pages_of(scene: Scene, project: NormalizedName) -> Iterator[Page]:
+    """Yield the pages of a project that uv asked for in this run, as they were."""
+    for asked in scene.front.index.asked:
+        if asked.project in (project, None) and asked.status in SERVED:
+            page = scene.front.index.page(asked.upstream, asked.project)
+            if page is not None:
+                yield page
+
+
+def was_judged(scene: Scene, release: Release) -> bool:
+    """Tell whether a release came from a page that was judged, or was named by the user where it was judged before."""
+    asked = any(each.project in (release.name, None) and each.status in SERVED for each in scene.front.index.asked)
+    return asked or any(each.name in (release.name, None) for each in scene.inputs.distributions)
+
+
+# ---------------------------------------------------------------- where a lock is written
+
+
+def is_about_lock(scene: Scene) -> bool:
+    """Tell whether the command writes a lock, or installs what one names."""
+    if scene.standing.script == "plain":
+        return scene.command.kind in ("lock", "edit")
+    return scene.lock_path is not None
+
+
+def denied_locally(scene: Scene) -> Iterator[Distribution]:
+    """Yield what is denied in directories that uv takes files from by itself, whether or not it would choose it."""
+    for upstream in scene.local:
+        page = scene.front.index.page(upstream, None)
+        if upstream.kind == "simple" or page is None:
+            now = "give the files by --find-links, or the index by http"
+            raise UnjudgedError(
+                "the files here cannot be judged before a lock names them", where=upstream.address, now=now
+            )
+        denied = scene.screen(page)
+        entries = (entry for entry in page.entries if entry.artifact.filename in denied)
+        yield from (scene.screen.distribution(page, entry) for entry in entries)
+
+
+def in_project(scene: Scene) -> Ended:
+    """Lock in a staged copy, judge the lock, put it in place, and install it as it is."""
+    from .frontends.uv.phases import install_phase, lock_phase
+    from .uv_scene import staged
+
+    locking, installing = lock_phase(scene.command, scene.standing), install_phase(scene.command, scene.standing)
+    if locking is None:
+        if scene.lock is not None and not scene.judge("install", scene.lock.distributions):
+            return Ended(outcome=None)
+        return install(scene, installing)
+    with staged(scene) as staging:
+        outcome = lock(scene, locking, staging, silent=installing is not None)
+        if outcome.exit_code:
+            return Ended(outcome=outcome)
+        changes = staging.results()
+        if not scene.judge("install", locked_then(scene, changes)):
+            return Ended(outcome=None)
+        undo = staging.apply(changes)
+    ended = install(scene, installing) if installing is not None else Ended(outcome=outcome, changed=bool(changes))
+    if takes_back(scene, ended):
+        undo.revert()
+        return replace(ended, changed=False)
+    return ended
+
+
+def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -> UvOutcome:
+    """Run what locks in the staged copy; *silent* where what follows has the command's own output."""
+    from .frontends.uv.phases import first_is_silent
+    from .frontends.uv.running import run_uv
+    from .uv_scene import as_staged
+
+    argv, environ, cwd = as_staged(scene, argv, staging)
+    stdout = subprocess.DEVNULL if silent and first_is_silent(scene.command) else scene.stdout
+    return run_uv(scene.uv.path, argv, cwd=cwd, environ=environ, stdout=stdout)
+
+
+def locked_then(scene: Scene, changes: Sequence[Change]) -> Sequence[Distribution]:
+    """Return what the lock names once *changes* are made."""
+    from .frontends.locks import parse_lock
+
+    for change in changes:
+        if change.path == scene.lock_path:
+            return parse_lock(change.after, change.path, change.path.name).distributions
+    return scene.lock.distributions if scene.lock is not None else ()
+
+
+def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
+    """Install, or run, what the lock names: it asks an index for build requirements only."""
+    from .frontends.uv.command import parse_command
+    from .frontends.uv.phases import NOT_BESIDE_FROZEN, second_environ
+    from .frontends.uv.running import run_uv
+    from .uv_scene import redirected
+
+    if argv is None:
+        return Ended(outcome=None)
+    environment = environment_of(scene)
+    fresh = environment is not None and not os.path.lexists(environment)
+    argv, environ = redirected(scene, parse_command(scene.command.program, argv))
+    environ = {name: value for name, value in environ.items() if name not in NOT_BESIDE_FROZEN}
+    environ = {**environ, **second_environ(scene.command)}
+    outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
+    if environment is not None and fresh and was_denied(scene, outcome):
+        shutil.rmtree(environment, ignore_errors=True)  # it holds nothing: uv installs when all is there
+    return Ended(outcome=outcome, changed=not was_denied(scene, outcome))
+
+
+def environment_of(scene: Scene) -> Path | None:
+    """Return where uv makes the project's environment; `None` where that cannot be told."""
+    project = scene.settings.project
+    if project is None or scene.settings.script is not None or scene.command.has("--active"):
+        return None
+    return project.root / (scene.environ.get("UV_PROJECT_ENVIRONMENT") or ".venv")
+
+
+def was_denied(scene: Scene, outcome: UvOutcome | None) -> bool:
+    """Tell whether uv failed after it was refused a file."""
+    return outcome is not None and outcome.exit_code != 0 and bool(scene.front.index.denied)
+
+
+def takes_back(scene: Scene, ended: Ended) -> bool:
+    """Tell whether what was locked goes away again: denied, or where uv itself would take it back or not keep it."""
+    from .frontends.uv.phases import keeps_lock, restores_after_failure
+    from .frontends.uv.program import release_of
+
+    if ended.outcome is None or was_denied(scene, ended.outcome) or not keeps_lock(scene.command):
+        return True
+    return ended.outcome.exit_code != 0 and restores_after_failure(scene.command, release_of(scene.uv))
+
+
+# ---------------------------------------------------------------- what it comes to
+
+
+def conclude(scene: Scene, ended: Ended) -> Conclusion:
+    """Return what the command comes to; what uv was refused is judged with what it chose."""
+    from .judge import stops
+
+    judge, outcome = scene.judge, ended.outcome
+    failed = outcome is None or outcome.exit_code != 0
+    if failed:
+        judge("install", [*refused(scene), *starved(scene)])
+    verdict = judge.verdict()
+    stopped = stops(verdict, judge.policy) and failed
+    interrupted = outcome is not None and outcome.interrupted
+    trouble = scene.front.index.problems
+    problem = ended.problem or (str(trouble[0]) if failed and trouble else None)
+    if interrupted and not stopped:
+        problem = "interrupted" + ("" if ended.changed else " before anything was written")
+    run = replace(
+        describe_run(scene.request, judge),
+        installer="uv",
+        installer_version=scene.uv.version,
+        exit_code=None if stopped or outcome is None or interrupted else outcome.exit_code,
+        stopped=stopped and not ended.changed,
+        problem=problem,
+        notes=ended.notes,
+        held=judge.held_back(),
+    )
+    return Conclusion(verdict=verdict, run=run, exit_code=exit_code(scene, verdict, outcome, problem))
+
+
+def exit_code(scene: Scene, verdict: Verdict, outcome: UvOutcome | None, problem: str | None) -> int:
+    """Return guard's exit code after uv: a denial before all, uv's own where it ran to its end."""
+    ruled = ruled_exit_code(verdict, scene.judge.policy)
+    if ruled is ExitCode.DENIED:
+        return ruled
+    if outcome is not None and outcome.interrupted:
+        return ExitCode.INTERRUPTED
+    if problem is not None or outcome is None:
+        return ruled or ExitCode.UNJUDGED
+    return ruled or outcome.exit_code
+
+
+def refused(scene: Scene) -> Iterator[Distribution]:
+    """Yield the files that uv asked for and was denied."""
+    for asked in scene.front.index.denied:
+        page = scene.front.index.page(asked.upstream, None if asked.upstream.kind == "flat" else asked.project)
+        if page is None:
+            continue
+        same = (each for each in page.entries if each.artifact.filename == asked.filename)
+        yield from (scene.screen.distribution(page, entry) for entry in same)
+        if asked.project is not None:
+            scene.judge.offer({asked.project: versions_of(page)})
+
+
+def versions_of(page: Page) -> Sequence[str]:
+    """Return the versions that a page offers, those left out that are yanked."""
+    return sorted({each.version for each in page.entries if each.version and each.artifact.yanked is None})
+
+
+def starved(scene: Scene) -> Iterator[Distribution]:
+    """Yield the releases held back for want of which uv found no solution: it is asked again, with them shown."""
+    young = {(each.name, each.release): each for each in scene.judge.too_young()}
+    if young and not scene.front.index.denied:
+        scene.screen.show_young()
+        yield from (young[name, release] for name, release in resolved_again(scene) if (name, release) in young)
+
+
+def resolved_again(scene: Scene) -> Iterator[tuple[NormalizedName | None, Release | None]]:
+    """Yield what uv would choose; nothing is installed, nothing of the project is written, and nothing is said."""
+    from .frontends.locks import read_lock
+    from .frontends.uv.listing import named_in
+    from .frontends.uv.phases import lock_phase
+    from .frontends.uv.running import said_by
+    from .uv_scene import as_staged, redirected, staged
+
+    command = scene.command
+    locking = lock_phase(command, scene.standing) if is_about_lock(scene) else None
+    if locking is not None:
+        with staged(scene) as staging:
+            argv, environ, cwd = as_staged(scene, locking, staging)
+            if said_by(scene.uv.path, argv, cwd=cwd, environ=environ) is not None:
+                path = staging.path_of(scene.lock_path) if scene.lock_path is not None else None
+                for each in read_lock(path).distributions if path is not None else ():
+                    yield each.name, each.release
+    elif command.kind in ("install", "compile"):
+        again = command.without_options(("--output-file", "--quiet", "--dry-run"))
+        argv, environ = redirected(scene, again.with_options(("--dry-run",) if command.kind == "install" else ()))
+        for release in named_in(said_by(scene.uv.path, argv, cwd=None, environ=environ) or ""):
+            yield release.name, release
+
+
+SERVED = (200, 304)
+UNTOLD = "uv does not tell which releases it chose: what is denied was kept from it, other warnings are not known"

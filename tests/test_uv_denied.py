@@ -1,0 +1,149 @@
+"""What is denied under uv: nothing of it runs, nothing is written, the exit code is 10."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from .loopback import Index, serve
+from .packages import make_sdist, make_wheel, source_files, touch
+from .uv_home import UvHome
+
+EVIL = {"evil-wheel": "1.0", "evil-sdist": "1.0", "evil-breq": "1.0"}
+
+
+def malware(name: str, version: str) -> dict[str, object]:
+    """Return a record that names one release as malware."""
+    affected = {"package": {"ecosystem": "PyPI", "name": name}, "versions": [version]}
+    times = {"published": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z"}
+    return {"id": f"MAL-2026-{sum(map(ord, name))}", **times, "affected": [affected]}
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """An index of harmless packages, and of some that are not."""
+    files, marker = tmp_path / "files", tmp_path / "MARKER"
+    make_wheel(files, "nice")
+    make_wheel(files, "deep", requires=["middle"])
+    make_wheel(files, "middle", requires=["evil-wheel"])
+    make_wheel(files, "evil-wheel", files={"evil.pth": touch(marker), "evil_wheel.py": ""})
+    make_wheel(files, "evil-breq", files={"evil.pth": touch(marker), "evil_breq.py": touch(marker)})
+    make_sdist(files, "evil-sdist", "1.0", source_files("evil-sdist", payload=touch(marker)))
+    make_sdist(files, "builds", "1.0", source_files("builds", build_requires=["evil-breq"]))
+    make_sdist(files, "dynamic", "1.0", source_files("dynamic", dynamic_requires=["evil-breq"]))
+    make_sdist(files, "fine", "1.0", source_files("fine"))
+    with serve(Index(files, json=True)) as served:
+        yield served
+
+
+@pytest.fixture
+def world(tmp_path: Path, index: Index) -> UvHome:
+    """A home whose feed names the evil ones."""
+    world = UvHome(directory=tmp_path, index=index).make()
+    records = tmp_path / "records"
+    records.mkdir()
+    for name, version in EVIL.items():
+        (records / f"{name}.json").write_text(json.dumps(malware(name, version)), encoding="utf-8")
+    assert world.guard("feed", "import", records, "--source", "osv").code == 0
+    return world
+
+
+DENIED = [
+    ("a wheel", "evil-wheel", "evil-wheel"),
+    ("a wheel at depth two", "deep", "evil-wheel"),
+    ("an sdist", "evil-sdist", "evil-sdist"),
+    ("a static build requirement", "builds", "evil-breq"),
+    ("a dynamic build requirement", "dynamic", "evil-breq"),
+]
+
+
+@pytest.mark.parametrize(("asked", "evil"), [case[1:] for case in DENIED], ids=[case[0] for case in DENIED])
+def test_pip_install_of_what_is_denied_changes_nothing(world: UvHome, asked: str, evil: str) -> None:
+    world.make_environment()
+    before = world.files()
+    ran = world.guard("uv", "pip", "install", asked)
+    assert ran.code == 10, ran.text
+    assert f"error[malicious]: {evil} 1.0" in ran.err, ran.text
+    assert not world.marker.exists()
+    assert world.files() == before
+
+
+@pytest.mark.parametrize(("asked", "evil"), [case[1:] for case in DENIED], ids=[case[0] for case in DENIED])
+@pytest.mark.parametrize("verb", ["lock", "sync", "add", "run"])
+def test_a_project_that_asks_for_what_is_denied_is_left_as_it_was(
+    world: UvHome, verb: str, asked: str, evil: str
+) -> None:
+    world.write_project(*([] if verb == "add" else [asked]))
+    before = world.files()
+    words = {"add": ["add", asked], "run": ["run", "python", "-c", touch(world.marker)]}.get(verb, [verb])
+    ran = world.guard("uv", *words)
+    assert ran.code == 10, ran.text
+    assert f"error[malicious]: {evil} 1.0" in ran.err, ran.text
+    assert not world.marker.exists()
+    assert world.files() == before
+    assert not world.addresses_of_guard()
+
+
+def test_what_is_harmless_is_installed(world: UvHome) -> None:
+    world.make_environment()
+    ran = world.guard("uv", "pip", "install", "nice", "fine")
+    assert ran.code == 0, ran.text
+    assert world.installed() == {"nice-1.0", "fine-1.0"}
+    assert "2 distributions judged, none denied" in ran.err
+
+
+def test_a_harmless_project_is_locked_and_synchronised_as_by_uv_itself(world: UvHome, tmp_path: Path) -> None:
+    world.write_project("nice", "fine")
+    ran = world.guard("uv", "sync")
+    assert ran.code == 0, ran.text
+    lock = (world.project / "uv.lock").read_bytes()
+    assert world.installed() == {"nice-1.0", "fine-1.0"}
+    assert not world.addresses_of_guard()
+    (world.project / "uv.lock").unlink()
+    assert world.bare("lock").code == 0
+    assert (world.project / "uv.lock").read_bytes() == lock
+
+
+# ---------------------------------------------------------------- cooldown
+
+
+def test_a_young_release_is_left_out_and_the_older_one_is_used(world: UvHome, index: Index) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    world.make_environment()
+    ran = world.guard("uv", "pip", "install", "fresh")
+    assert ran.code == 0, ran.text
+    assert world.installed() == {"fresh-1.0"}
+    assert "fresh 2.0 is held back until" in ran.err
+
+
+@pytest.mark.parametrize("words", [["pip", "install", "outer"], ["pip", "compile", "in.txt"], ["sync"], ["lock"]])
+def test_where_only_a_young_release_would_do_that_is_a_denial(world: UvHome, index: Index, words: list[str]) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    make_wheel(index.files, "outer", requires=["fresh>=2"])
+    world.make_environment()
+    world.write_project("outer")
+    (world.project / "in.txt").write_text("outer\n", encoding="utf-8")
+    before = world.files()
+    ran = world.guard("uv", *words)
+    assert ran.code == 10, ran.text
+    assert "error[too-young]: fresh 2.0" in ran.err
+    assert world.files() == before
+
+
+def test_an_exact_pin_of_a_young_release_is_denied_in_words(world: UvHome, index: Index) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    world.make_environment()
+    ran = world.guard("uv", "pip", "install", "fresh==2.0")
+    assert ran.code == 10, ran.text
+    assert "error[too-young]: fresh 2.0" in ran.err
+
+
+def young(index: Index, name: str, old: str, new: str) -> None:
+    """Offer two releases, the second of which was uploaded an hour ago."""
+    now = datetime.now(timezone.utc)
+    for version, age in ((old, timedelta(days=100)), (new, timedelta(hours=1))):
+        index.uploaded[make_wheel(index.files, name, version).name] = (now - age).strftime("%Y-%m-%dT%H:%M:%SZ")
