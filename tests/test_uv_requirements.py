@@ -105,7 +105,10 @@ FILES = (
     "-r more.txt",
     "-r=more.txt\\\naaa",
     '--requirement "more.txt" # x',
-    "-c more.txt\naaa",
+    "-r more.txt#x",
+    "-r 'more'.txt#x",
+    "-c more.txt#x\naaa",
+    "-e ./tree#x",
     "-r more.txt\n-r more.txt",
     "-r file.txt\naaa",
     "./here/eee-1.0-py3-none-any.whl",
@@ -154,7 +157,7 @@ def test_any_text_falls_into_statements_in_order(text: str) -> None:
     found = list(statements(text))
     places = [place for each in found for place in (each.start, each.end)]
     assert places == sorted(places)
-    assert all(each.value in text[each.start : each.end] for each in found)
+    assert all(each.value in text[each.start : each.end] for each in found if each.kind == "requirement")
     assert with_values(text, []) == text
 
 
@@ -162,9 +165,9 @@ def test_only_the_values_that_change_are_written_anew() -> None:
     text = "# a\r\n-i  https://a.example.org/ # b\naaa \\\n --hash=sha256:00\n-f 'my files'\n"
     found = [each for each in statements(text) if each.kind in ("index", "find-links")]
     assert [each.line for each in found] == [2, 5]
-    assert with_values(text, [(found[0], "X"), (found[1], "/a b")]) == text.replace(
-        "https://a.example.org/", "X"
-    ).replace("'my files'", '"/a b"')
+    assert with_values(text, [(found[0], "X"), (found[1], "Y")]) == text.replace("https://a.example.org/", "X").replace(
+        "'my files'", "Y"
+    )
 
 
 # ---------------------------------------------------------------- what is asked for by name
@@ -548,6 +551,18 @@ def test_copies_name_other_indexes_and_mean_the_same_otherwise(place: Path, tmp_
     assert set(made.copies.values()) == {"top.txt", str(place / "sub" / "inner.txt")}
     assert {Path(each).name for each in made.copies} == {"top.txt", "inner.txt"}
     assert "sub/plain.txt" in (tmp_path / "1" / "inner.txt").read_text() + (tmp_path / "0" / "top.txt").read_text()
+
+
+def test_a_copy_can_name_files_whose_path_would_be_cut(tmp_path: Path) -> None:
+    odd = tmp_path / "a #b"
+    make_wheel(odd / "links", "aaa")
+    (odd / "top.txt").write_text("-r inner.txt\n-c c.txt\n")
+    (odd / "inner.txt").write_text("-f elsewhere\naaa\n")
+    (odd / "elsewhere").mkdir()
+    (odd / "c.txt").write_text("aaa==1.0\n")
+    made = copied(odd, tmp_path / "c #d", {}, odd / "links", "pip", "compile", "top.txt")
+    ran = resolve(odd, *made.command.argv[2:])
+    assert (ran.stdout, ran.stderr) == ("aaa==1.0\n", "")
 
 
 def test_every_way_of_naming_a_file_names_its_copy(place: Path, tmp_path: Path) -> None:

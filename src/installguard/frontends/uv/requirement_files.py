@@ -38,6 +38,8 @@ _FLAG = re.compile(r"--(?:no-index|require-hashes)(?![^ \t\r\n\\])")
 """Options without a value: behind one the line goes on."""
 _REST = re.compile(r"(?:[^\r\n\\#]|\\(?![\r\n])|(?<![ \t])#)*")
 """All up to a comment, to the end of the line, or to a backslash at its end."""
+_VALUE = re.compile(r"(?:[^\r\n\\#]|\\(?![\r\n]))*")
+"""As far, but any `#` begins a comment: so it is behind all options but `--editable`."""
 _HASHES = re.compile(r"[ \t]--hash(?=[= \t])")
 _HASH = re.compile(r"(?:[ \t]|\\(?:\r\n|\r|\n))*--hash(?:=|[ \t]+)([^\s\\#]*)")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -67,21 +69,22 @@ def statements(text: str) -> Iterator[Statement]:
         option = _OPTION.match(text, at)
         flag = _FLAG.match(text, at)
         start = option.end() if option else at
-        end = flag.end() if flag else _end(_REST, text, start)
-        if option is None and flag is None and text[at] != "-":
+        kind = _KINDS[option[1] or option[2]] if option else None
+        end = flag.end() if flag else _end(_REST if kind in (None, "editable") else _VALUE, text, start)
+        if kind is None and flag is None and text[at] != "-":
             end, at, hashes = _with_hashes(text, start, end)
             value = text[start:end].strip()
             yield Statement(kind="requirement", value=value, start=start, end=end, line=line, hashes=hashes)
         else:
             at = max(end, at + 1)
-            if option is not None:
-                yield _valued(_KINDS[option[1] or option[2]], text, start, end, line)
+            if kind is not None:
+                yield _valued(kind, text, start, end, line)
 
 
 def _valued(kind: StatementKind, text: str, start: int, end: int, line: int) -> Statement:
-    value = text[start:end].rstrip(" \t")
-    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return Statement(kind=kind, value=value[1:-1] if quoted else value, start=start, end=start + len(value), line=line)
+    written = text[start:end].rstrip(" \t")
+    value = written if kind == "editable" else re.sub("[\"']", "", written)
+    return Statement(kind=kind, value=value, start=start, end=start + len(written), line=line)
 
 
 def _with_hashes(text: str, start: int, end: int) -> tuple[int, int, tuple[str, ...]]:
@@ -110,8 +113,7 @@ def with_values(text: str, changed: Sequence[tuple[Statement, str]]) -> str:
     parts: list[str] = []
     at = 0
     for statement, value in changed:
-        quote = next((each for each in ('"', "'") if each not in value), "") if re.search(r"[\s#\\]", value) else ""
-        parts += [text[at : statement.start], quote, value, quote]
+        parts += [text[at : statement.start], value]
         at = statement.end
     return "".join((*parts, text[at:]))
 

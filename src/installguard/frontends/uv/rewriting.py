@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,17 @@ def _copied(file: File, copies: Mapping[Path, Path], replace: Callable[[str], st
     changed: list[tuple[Statement, str]] = []
     for each in file.statements:
         if each.kind in _INDEX:
-            changed.append((each, replace(file.indexes[each.value])))
+            new = replace(file.indexes[each.value])
+            changed.append((each, new if "://" in new else _written(Path(new))))
         elif each.value in file.includes:
             path = file.includes[each.value]
-            changed.append((each, str(copies.get(path, path))))
+            changed.append((each, _written(copies.get(path, path))))
     return with_values(file.text, changed)
+
+
+def _written(path: Path) -> str:
+    """Return a path as a line can hold it: behind an option, `#` begins a comment even in quotes."""
+    return path.as_uri() if re.search(r"[#\s\"'$]", str(path)) else str(path)
 
 
 def _each(texts: Iterable[str], named: Mapping[str, str]) -> Iterator[str]:
