@@ -1,4 +1,4 @@
-"""The real uv with guard before it: an index on loopback, a home of its own, a project and an environment to work in."""
+"""The real uv with guard before it: an index on loopback, a home of its own, a project and an environment."""
 
 from __future__ import annotations
 
