@@ -147,3 +147,27 @@ def young(index: Index, name: str, old: str, new: str) -> None:
     now = datetime.now(timezone.utc)
     for version, age in ((old, timedelta(days=100)), (new, timedelta(hours=1))):
         index.uploaded[make_wheel(index.files, name, version).name] = (now - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_build_requirement_that_a_project_binds_to_an_index_is_judged_too(world: UvHome, index: Index) -> None:
+    build = '[build-system]\nrequires = ["evil-breq"]\nbuild-backend = "tiny_backend"\nbackend-path = ["."]\n'
+    bound = f'[[tool.uv.index]]\nname = "xx"\nurl = "{index.url}"\nexplicit = true\n'
+    source = '[tool.uv.sources]\nevil-breq = { index = "xx" }\n'
+    backend = source_files("app")["tiny_backend.py"]
+    (world.project / "tiny_backend.py").write_text(backend, encoding="utf-8")
+    world.write_project(more=build + bound + source)
+    before = world.files()
+    ran = world.guard("uv", "sync", UV_DEFAULT_INDEX="http://127.0.0.1:1/simple")
+    assert ran.code == 10, ran.text
+    assert "error[malicious]: evil-breq 1.0" in ran.err
+    assert not world.marker.exists()
+    assert world.files() == before
+
+
+def test_what_run_is_to_have_beside_the_project_is_judged_before_the_project_is_looked_at(world: UvHome) -> None:
+    world.write_project("nice")
+    before = world.files()
+    ran = world.guard("uv", "run", "--with", "deep", "python", "-c", touch(world.marker))
+    assert ran.code == 10, ran.text
+    assert world.files() == before
+    assert not world.marker.exists()

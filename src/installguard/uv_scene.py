@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from packaging.utils import canonicalize_name
 
 from .errors import UnjudgedError
 from .frontends.locks import Registry, read_lock
@@ -30,7 +33,7 @@ from .frontends.uv.settings import (
     system_directories,
     user_directory,
 )
-from .frontends.uv.toml_texts import with_index_tables
+from .frontends.uv.toml_texts import TomlError, read_toml, with_index_tables
 from .fronting import Front, beside_proxies, logins, open_front
 from .index.upstream import Upstream, parse_upstream
 from .model import LocalTree, version_key
@@ -284,9 +287,11 @@ def redirected(scene: Scene, command: UvCommand) -> tuple[Sequence[str], Mapping
     """
     named = any(each.option == "--default-index" for each in command.index_options)
     command, environ = replaced(scene, command)
+    bound = [f"--index={each}" for each in bound_indexes(scene)] if command.kind in LOCKING else []
     if command.kind in ("run", "tool-run"):
         command = command.without_options(("--config-file", "--no-config"))
-        return command.with_options(("--config-file", str(configuration(scene)))).argv, environ
+        return command.with_options(("--config-file", str(configuration(scene)), *bound)).argv, environ
+    command = command.with_options(bound)
     if any(file.names_indexes for file in scene.settings.files):
         command = command.without_options(("--config-file",))
         environ["UV_CONFIG_FILE"] = str(configuration(scene))
@@ -295,6 +300,31 @@ def redirected(scene: Scene, command: UvCommand) -> tuple[Sequence[str], Mapping
     elif not named:
         environ["UV_DEFAULT_INDEX"] = scene.front(scene.default_index)
     return command.argv, environ
+
+
+def bound_indexes(scene: Scene) -> Sequence[str]:
+    """Return the named indexes of a project, as ours, where a build requirement of it is bound to one of them.
+
+    uv takes them from the project itself, whatever its configuration says, unless the command line has others for the
+    names. These are then asked for other build requirements too.
+    """
+    project = scene.settings.project
+    directories = [each.directory for each in find_projects(project.root, project.members)] if project else []
+    if not any(map(binds_builds, directories)):
+        return ()
+    named = (each for each in (*scene.settings.others, *scene.settings.member_indexes) if each.name)
+    return tuple(dict.fromkeys(f"{each.name}={scene.front(each.url)}" for each in named))
+
+
+def binds_builds(directory: Path) -> bool:
+    """Tell whether a project binds one of its build requirements to an index."""
+    try:
+        document = read_toml((directory / "pyproject.toml").read_bytes())
+        requires, sources = document["build-system"]["requires"], document["tool"]["uv"]["sources"]
+        bound = {canonicalize_name(name) for name, source in sources.items() if "index" in repr(source)}
+        return any(canonicalize_name(re.split(r"[^\w.-]", each.strip())[0]) in bound for each in requires)
+    except (OSError, TomlError, LookupError, TypeError, AttributeError):
+        return False  # uv refuses it, or there is nothing of the kind in it
 
 
 def as_last_resort(scene: Scene) -> Mapping[str, str]:

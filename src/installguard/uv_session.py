@@ -102,10 +102,13 @@ def in_place(scene: Scene) -> Ended:
     from .frontends.uv.running import run_uv
     from .uv_scene import redirected
 
+    fresh = seeded_environment(scene)
     with watched(scene) as changes:
         argv, environ = redirected(scene, scene.command)
         outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
         placed = changes()
+    if fresh is not None and was_denied(scene, outcome):
+        shutil.rmtree(fresh, ignore_errors=True)
     if placed is None:
         told = outcome.exit_code or not scene.front.index.asked or scene.command.dry_run
         return Ended(outcome=outcome, notes=() if told else (UNTOLD,))
@@ -113,6 +116,14 @@ def in_place(scene: Scene) -> Ended:
     unasked = [release for release in placed if not was_judged(scene, release)]
     problem = f"uv installed {unasked[0]} without asking for it where guard could judge it" if unasked else None
     return Ended(outcome=outcome, changed=bool(placed), problem=problem)
+
+
+def seeded_environment(scene: Scene) -> Path | None:
+    """Return the environment that `uv venv --seed` is about to make; `None` where it is there already."""
+    if scene.command.kind != "seed":
+        return None
+    path = scene.settings.cwd / next(iter(scene.command.positionals), ".venv")
+    return None if os.path.lexists(path) else path
 
 
 @contextmanager
@@ -212,6 +223,8 @@ def in_project(scene: Scene) -> Ended:
     from .uv_scene import staged
 
     locking, installing = lock_phase(scene.command, scene.standing), install_phase(scene.command, scene.standing)
+    if (refusal := refused_beside(scene)) is not None:
+        return Ended(outcome=refusal)
     if locking is None:
         if scene.lock is not None and not scene.judge("install", scene.lock.distributions):
             return Ended(outcome=None)
@@ -229,6 +242,22 @@ def in_project(scene: Scene) -> Ended:
         undo.revert()
         return replace(ended, changed=False)
     return ended
+
+
+def refused_beside(scene: Scene) -> UvOutcome | None:
+    """Return how it ended where what `run` is to have beside the project is denied: uv would see to that first."""
+    from .frontends.uv.command import parse_command
+    from .frontends.uv.running import UvOutcome, said_by
+    from .uv_scene import redirected
+
+    command = scene.command
+    names = ("--with", "--with-editable", "--with-requirements", "--python")
+    beside = [f"{each.name}={each.value}" for each in command.options if each.name in names]
+    if command.kind != "run" or not any(each.startswith("--with") for each in beside):
+        return None
+    argv, environ = redirected(scene, parse_command("uv", ("run", "--no-project", *beside, "python", "-c", "")))
+    said = said_by(scene.uv.path, argv, cwd=None, environ=environ)
+    return UvOutcome(exit_code=2, interrupted=False) if said is None and scene.front.index.denied else None
 
 
 def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -> UvOutcome:
