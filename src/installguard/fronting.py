@@ -46,6 +46,15 @@ class Front:
             value = re.sub(rf"(?<![^\s,=]){re.escape(theirs)}(?![^\s,])", ours, value)
         return value
 
+    def put_back(self, data: bytes) -> bytes:
+        """Return what uv wrote with the user's indexes, as typed, where ours stand."""
+        theirs: dict[str, str] = {}
+        for text, ours in self.texts.items():
+            theirs.setdefault(ours, text)
+        for ours in sorted(theirs, key=len, reverse=True):
+            data = data.replace(ours.encode(), theirs[ours].encode())
+        return data
+
 
 @contextmanager
 def open_front(
@@ -146,5 +155,7 @@ def beside_proxies(environ: Mapping[str, str]) -> Mapping[str, str]:
     if not any(environ.get(name) for name in _PROXIES):
         return {}
     passing = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
+    if {"*", "127.0.0.1"} & {each.strip() for each in passing.split(",")}:
+        return {}
     value = ",".join(filter(None, (passing, _LOOPBACK)))
     return {"NO_PROXY": value, "no_proxy": value}

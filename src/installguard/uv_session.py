@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from .errors import ExitCode, UnjudgedError
 from .session import Conclusion, Request, describe_run, open_judge, ruled_exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from packaging.utils import NormalizedName
 
@@ -105,7 +106,10 @@ def in_place(scene: Scene) -> Ended:
     fresh = seeded_environment(scene)
     with watched(scene) as changes:
         argv, environ = redirected(scene, scene.command)
-        outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
+        if names_indexes_in_result(scene.command):
+            outcome = run_and_put_back(scene, argv, environ)
+        else:
+            outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
         placed = changes()
     if fresh is not None and was_denied(scene, outcome):
         shutil.rmtree(fresh, ignore_errors=True)
@@ -116,6 +120,29 @@ def in_place(scene: Scene) -> Ended:
     unasked = [release for release in placed if not was_judged(scene, release)]
     problem = f"uv installed {unasked[0]} without asking for it where guard could judge it" if unasked else None
     return Ended(outcome=outcome, changed=bool(placed), problem=problem)
+
+
+def names_indexes_in_result(command: UvCommand) -> bool:
+    """Tell whether uv writes indexes into what it compiles: as asked, or into the header, which repeats the command."""
+    emitted = any(each.name.startswith(("--emit-index", "--emit-find")) for each in command.options)
+    return command.kind == "compile" and (emitted or bool(command.index_options))
+
+
+def run_and_put_back(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome:
+    """Run what compiles requirements, and put the user's indexes in the places of ours in its results."""
+    from .frontends.uv.running import run_uv
+    from .frontends.uv.staging import replace_file
+
+    with tempfile.TemporaryFile() as said:
+        outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=said.fileno())
+        said.seek(0)
+        with open(1 if scene.stdout is None else scene.stdout, "wb", closefd=False) as out:
+            out.write(scene.front.put_back(said.read()))
+    for name in scene.command.values("--output-file")[-1:]:
+        path = scene.settings.cwd / name
+        if path.is_file() and (data := path.read_bytes()) != (mended := scene.front.put_back(data)):
+            replace_file(path, data, mended, "installguard")
+    return outcome
 
 
 def seeded_environment(scene: Scene) -> Path | None:

@@ -184,6 +184,7 @@ def _selection(command: UvCommand) -> Iterable[str]:
     if command.verb != ("remove",):
         yield "--inexact"
     if command.verb == ("add",):
+        yield "--no-default-groups"
         if command.has("--dev"):
             yield "--group=dev"
         yield from (f"--group={group}" for group in command.values("--group"))
