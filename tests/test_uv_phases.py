@@ -56,6 +56,9 @@ def phases(line: str, **standing: object) -> tuple[str | None, str | None]:
     return (None if first is None else " ".join(first), None if second is None else " ".join(second))
 
 
+ADDED = "sync --frozen --inexact --no-default-groups"
+
+
 @pytest.mark.parametrize(
     ("line", "first", "second"),
     [
@@ -79,8 +82,8 @@ def phases(line: str, **standing: object) -> tuple[str | None, str | None]:
         ("export -o out.txt", "export", "export -o out.txt"),
         ("audit", "lock --quiet", "audit --frozen"),
         ("add x", "add --no-sync x", "sync --frozen --inexact --no-default-groups"),
-        ("add x --dev -n", "add --no-sync x --dev -n", "sync --frozen --inexact --no-default-groups --group=dev --no-cache"),
-        ("add x --optional o --extra e", "add --no-sync x --optional o --extra e", "sync --frozen --inexact --no-default-groups --extra=o"),
+        ("add x --dev -n", "add --no-sync x --dev -n", f"{ADDED} --group=dev --no-cache"),
+        ("add x --optional o --extra e", "add --no-sync x --optional o --extra e", f"{ADDED} --extra=o"),
         ("add --package m x", "add --no-sync --package m x", "sync --frozen --inexact --no-default-groups --package=m"),
         ("add x --no-sync", "add x --no-sync", None),
         ("add x --frozen", "add x --frozen", None),
