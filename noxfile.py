@@ -16,6 +16,7 @@ nox.options.error_on_missing_interpreters = False
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PIPS = ("22.2", "23.2.1", "24.0", "25.3", "newest")
+UVS = ("0.7.22", "0.9.30", "0.11.18", "0.13.9")
 PYTHONS = ("3.8", "3.10", "3.11", "3.12", "3.13")
 
 
@@ -46,6 +47,18 @@ def matrix(session: nox.Session) -> None:
     session.install("-e", ".", *group("test"))
     chosen = ["--pips", ",".join(PIPS), "--pythons", ",".join(found)]
     session.run("pytest", "-n", "auto", *chosen, "tests/test_install_denied.py", *session.posargs)
+
+
+@nox.session
+def uvs(session: nox.Session) -> None:
+    """The attacks under uv: with the oldest that guard serves, some between, the newest that it was tried with."""
+    session.install("-e", ".", *group("test"))
+    for version in UVS:
+        place = Path(session.create_tmp()) / version
+        into = ["--no-deps", "--upgrade", "--target", str(place)]
+        session.run("python", "-m", "pip", "install", "-q", *into, f"uv=={version}")
+        tested = {"TESTED_UV": str(place / "bin" / ("uv.exe" if os.name == "nt" else "uv"))}
+        session.run("pytest", "-n", "auto", "tests/test_uv_denied.py", *session.posargs, env=tested)
 
 
 @nox.session
@@ -82,8 +95,8 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: paired ratios and figures, each beside its budget."""
-    session.install(".")
-    for script in ("startup.py", "judging.py", "feeds.py", "scale.py", "install.py"):
+    session.install(".", "uv")
+    for script in ("startup.py", "judging.py", "feeds.py", "scale.py", "install.py", "under_uv.py"):
         session.run("python", str(Path("bench") / script), *session.posargs)
 
 

@@ -157,12 +157,15 @@ def standing_in(command: UvCommand, settings: UvSettings, lock: Lock | None) -> 
 def open_tools(
     stack: ExitStack, command: UvCommand, environ: Mapping[str, str], cwd: Path, state: Path
 ) -> Receipts | None:
-    """Take the receipts of uv's tools in hand, where the command writes them."""
-    from .frontends.uv.receipts import open_receipts, repair_leftovers, tool_directory
-
+    """Take the receipts of uv's tools in hand, where the command writes them; mend what a killed guard left in them."""
     if command.kind == "tool-install":
+        from .frontends.uv.receipts import open_receipts, tool_directory
+
         return stack.enter_context(open_receipts(tool_directory(environ, cwd), state))
-    repair_leftovers(state)
+    if (state / "uv-receipts").is_dir():
+        from .frontends.uv.receipts import repair_leftovers
+
+        repair_leftovers(state)
     return None
 
 
