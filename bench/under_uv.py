@@ -22,7 +22,16 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PROJECT = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["{application}"]\n'
+PROJECT = """\
+[project]
+name = "app"
+version = "1"
+requires-python = "=={python}.*"
+dependencies = ["{application}"]
+[tool.uv]
+environments = ["sys_platform == '{platform}'"]
+"""
+"""For this interpreter only: there are no wheels for others."""
 
 
 class Files(BaseHTTPRequestHandler):
@@ -170,7 +179,9 @@ def run(directory: Path, application: str, index: str, number: int) -> None:
     told(f"guard uv pip install, {application}, cold", *cold, "1.10 times")
     project = directory / "project"
     project.mkdir()
-    (project / "pyproject.toml").write_text(PROJECT.format(application=application), encoding="utf-8")
+    python = ".".join(map(str, sys.version_info[:2]))
+    text = PROJECT.format(application=application, python=python, platform=sys.platform)
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
     seconds(*guard, "uv", "sync", environ=environ, cwd=project)
     times = pairs(
         number,

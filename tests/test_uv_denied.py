@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .loopback import Index, serve
-from .packages import make_sdist, make_wheel, source_files, touch
+from .packages import make_sdist, make_wheel, source_files, touch, write_tree
 from .uv_home import UvHome
 
 EVIL = {"evil-wheel": "1.0", "evil-sdist": "1.0", "evil-breq": "1.0"}
@@ -170,4 +170,52 @@ def test_what_run_is_to_have_beside_the_project_is_judged_before_the_project_is_
     ran = world.guard("uv", "run", "--with", "deep", "python", "-c", touch(world.marker))
     assert ran.code == 10, ran.text
     assert world.files() == before
+    assert not world.marker.exists()
+
+
+def test_to_find_out_whether_a_young_release_is_wanted_nothing_is_built(world: UvHome, index: Index) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    payload = {"fresh.pth": touch(world.marker), "fresh.py": ""}
+    make_wheel(index.files, "fresh", "2.0", files=payload)
+    make_sdist(index.files, "needs", "1.0", source_files("needs", build_requires=["fresh>=2"]))
+    world.make_environment()
+    ran = world.guard("uv", "pip", "install", "needs")
+    assert ran.code != 0, ran.text
+    assert not world.marker.exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["pip", "install", "fresh>=2"], ["tool", "install", "fresh>=2"], ["tool", "run", "fresh>=2"]]
+)
+def test_a_denial_for_age_is_told_each_time(world: UvHome, index: Index, words: list[str]) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    world.make_environment()
+    for _ in range(2):
+        ran = world.guard("uv", *words)
+        assert ran.code == 10, ran.text
+        assert "error[too-young]: fresh 2.0" in ran.err
+
+
+def test_what_is_held_back_is_told_each_time(world: UvHome, index: Index) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    world.make_environment()
+    for _ in range(2):
+        ran = world.guard("uv", "pip", "install", "--reinstall", "fresh")
+        assert ran.code == 0, ran.text
+    world.guard("uv", "pip", "uninstall", "fresh")
+    assert "fresh 2.0 is held back until" in world.guard("uv", "pip", "install", "fresh").err
+
+
+@pytest.mark.parametrize("words", [["pip", "install", "./near"], ["pip", "install", "-e", "./near"], ["build", "near"]])
+def test_a_tree_that_binds_its_build_to_an_index_of_its_own_is_refused(
+    world: UvHome, index: Index, words: list[str]
+) -> None:
+    world.make_environment()
+    files = source_files("near", build_requires=["evil-breq"])
+    files["pyproject.toml"] += f'[[tool.uv.index]]\nname = "xx"\nurl = "{index.url}"\nexplicit = true\n'
+    files["pyproject.toml"] += '[tool.uv.sources]\nevil-breq = { index = "xx" }\n'
+    write_tree(world.project / "near", files)
+    ran = world.guard("uv", *words)
+    assert ran.code == 12, ran.text
+    assert "bound to the index 'xx'" in ran.err
     assert not world.marker.exists()

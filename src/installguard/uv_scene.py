@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,7 +107,7 @@ def open_scene(request: Request, path: str, command: UvCommand, judge: Judge, st
     standing = standing_in(command, settings, lock)
     project = settings.project.directory if settings.project is not None and command.kind in LOCKING else None
     inputs = read_inputs(command, settings.cwd, environ, project)
-    refuse_unguardable(command, settings, standing, inputs)
+    refuse_unguardable(command, settings, standing, inputs, environ)
     with ExitStack() as stack:
         receipts = open_tools(stack, command, environ, here.cwd, cache)
         found = upstreams_in_use(uv, settings, inputs, lock, receipts, environ)
@@ -237,7 +236,9 @@ def wishes(inputs: Inputs, lock: Lock | None) -> Wishes:
 # ---------------------------------------------------------------- what cannot be guarded
 
 
-def refuse_unguardable(command: UvCommand, settings: UvSettings, standing: Standing, inputs: Inputs) -> None:
+def refuse_unguardable(
+    command: UvCommand, settings: UvSettings, standing: Standing, inputs: Inputs, environ: Mapping[str, str]
+) -> None:
     """Raise `UnjudgedError` where uv would go ways on which nothing can be judged before it counts."""
     verb = " ".join(("uv", *command.verb))
     for problem in (*settings.problems, *inputs.problems):
@@ -249,6 +250,9 @@ def refuse_unguardable(command: UvCommand, settings: UvSettings, standing: Stand
     if settings.offline and not is_by_lock_alone(command, standing):
         now = "leave --offline out (guard --offline keeps guard's own feeds from the network), or install by --frozen"
         raise UnjudgedError("offline, uv takes from its cache without asking an index", where=verb, now=now)
+    if environ.get("UV_SKIP_WHEEL_FILENAME_CHECK"):
+        what = "with UV_SKIP_WHEEL_FILENAME_CHECK, a file need not be what its name says"
+        raise UnjudgedError(what, where=verb, now="unset it")
     if settings.torch_backend is not None:
         raise UnjudgedError("a torch backend brings an index of its own", where=verb, now="name that index by --index")
     of_script = settings.script is not None and any(each.where == "script" for each in settings.indexes)
@@ -258,7 +262,7 @@ def refuse_unguardable(command: UvCommand, settings: UvSettings, standing: Stand
     if command.child_kind in ("url", "stdin"):
         now = "save it as a file, and run that"
         raise UnjudgedError("what a script asks for cannot be read before uv reads it", where=verb, now=now)
-    if command.kind not in LOCKING and (name := index_of_source(settings)) is not None:
+    if command.kind not in LOCKING and (name := index_of_source(command, settings, inputs)) is not None:
         what = f"a source is bound to the index '{name}', which guard cannot stand in front of here"
         raise UnjudgedError(what, where=verb, now="use guard uv sync")
 
@@ -269,15 +273,26 @@ def is_by_lock_alone(command: UvCommand, standing: Standing) -> bool:
     return command.kind in LOCKING and standing.frozen and not beside
 
 
-def index_of_source(settings: UvSettings) -> str | None:
-    """Return an index that the nearest project binds one of its requirements to; `None` where it binds none."""
-    for file in settings.files:
-        sources = file.table.get("sources") if file.where == "project" else None
-        for source in sources.values() if isinstance(sources, Mapping) else ():
+def index_of_source(command: UvCommand, settings: UvSettings, inputs: Inputs) -> str | None:
+    """Return an index that a project which uv may build binds a requirement to; `None` where none does."""
+    trees = [Path(each.origin.path) for each in inputs.distributions if isinstance(each.origin, LocalTree)]
+    if command.kind == "build":
+        trees.append(settings.cwd / next(iter(command.positionals), ""))
+    if settings.project is not None:
+        trees += [settings.project.directory, settings.project.root, *settings.project.members]
+    return next((name for tree in dict.fromkeys(trees) for name in bound_to_index(tree).values()), None)
+
+
+def bound_to_index(directory: Path) -> Mapping[str, str]:
+    """Return the requirements that a project binds to an index, by normalised name."""
+    found: dict[str, str] = {}
+    with suppress(OSError, TomlError, LookupError, TypeError, AttributeError):  # uv refuses it, or there is none
+        document = read_toml((directory / "pyproject.toml").read_bytes())
+        for name, source in document["tool"]["uv"]["sources"].items():
             for each in source if isinstance(source, list) else (source,):
                 if isinstance(each, Mapping) and isinstance(each.get("index"), str):
-                    return str(each["index"])
-    return None
+                    found[canonicalize_name(name)] = str(each["index"])
+    return found
 
 
 # ---------------------------------------------------------------- leading uv to ours
@@ -320,14 +335,11 @@ def bound_indexes(scene: Scene) -> Sequence[str]:
 
 
 def binds_builds(directory: Path) -> bool:
-    """Tell whether a project binds one of its build requirements to an index."""
-    try:
+    """Tell whether a project that is built binds a requirement to an index: what its build asks for is known later."""
+    with suppress(OSError, TomlError):  # which uv refuses
         document = read_toml((directory / "pyproject.toml").read_bytes())
-        requires, sources = document["build-system"]["requires"], document["tool"]["uv"]["sources"]
-        bound = {canonicalize_name(name) for name, source in sources.items() if "index" in repr(source)}
-        return any(canonicalize_name(re.split(r"[^\w.-]", each.strip())[0]) in bound for each in requires)
-    except (OSError, TomlError, LookupError, TypeError, AttributeError):
-        return False  # uv refuses it, or there is nothing of the kind in it
+        return bool(bound_to_index(directory)) and "build-system" in document
+    return False
 
 
 def as_last_resort(scene: Scene) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -360,13 +361,16 @@ def conclude(scene: Scene, ended: Ended) -> Conclusion:
 
     judge, outcome = scene.judge, ended.outcome
     failed = outcome is None or outcome.exit_code != 0
+    look_at_unchanged(scene, every=failed)
     if failed:
         judge("install", [*refused(scene), *starved(scene)])
     verdict = judge.verdict()
     stopped = stops(verdict, judge.policy) and failed
     interrupted = outcome is not None and outcome.interrupted
     trouble = scene.front.index.problems
-    problem = ended.problem or (str(trouble[0]) if failed and trouble else None)
+    problem = ended.problem
+    if failed and problem is None:
+        problem = str(trouble[0]) if trouble else next(mislisted(scene), None)
     if interrupted and not stopped:
         problem = "interrupted" + ("" if ended.changed else " before anything was written")
     run = replace(
@@ -380,6 +384,16 @@ def conclude(scene: Scene, ended: Ended) -> Conclusion:
         held=judge.held_back(),
     )
     return Conclusion(verdict=verdict, run=run, exit_code=exit_code(scene, verdict, outcome, problem))
+
+
+def look_at_unchanged(scene: Scene, *, every: bool) -> None:
+    """Learn what is held back on pages that uv had already: on *every* one, or on those it chose from."""
+    chosen = {each.name for each in scene.judge.verdict().evidence.distributions}
+    for asked in scene.front.index.asked:
+        if asked.status == NOT_MODIFIED and (every or asked.project in chosen):
+            page = scene.front.index.page(asked.upstream, asked.project)
+            if page is not None:
+                scene.screen(page)
 
 
 def exit_code(scene: Scene, verdict: Verdict, outcome: UvOutcome | None, problem: str | None) -> int:
@@ -401,9 +415,18 @@ def refused(scene: Scene) -> Iterator[Distribution]:
         if page is None:
             continue
         same = (each for each in page.entries if each.artifact.filename == asked.filename)
-        yield from (scene.screen.distribution(page, entry) for entry in same)
+        yield from (scene.screen.distribution(page, entry) for entry in islice(same, 1))
         if asked.project is not None:
             scene.judge.offer({asked.project: versions_of(page)})
+
+
+def mislisted(scene: Scene) -> Iterator[str]:
+    """Yield why files were refused that their index lists wrongly."""
+    for asked in scene.front.index.denied:
+        page = scene.front.index.page(asked.upstream, None if asked.upstream.kind == "flat" else asked.project)
+        for entry in page.entries if page is not None else ():
+            if entry.artifact.filename == asked.filename and entry.problem:
+                yield f"{asked.filename} is listed wrongly by its index: {entry.problem}"
 
 
 def versions_of(page: Page) -> Sequence[str]:
@@ -427,21 +450,39 @@ def resolved_again(scene: Scene) -> Iterator[tuple[NormalizedName | None, Releas
     from .frontends.uv.running import said_by
     from .uv_scene import as_staged, redirected, staged
 
-    command = scene.command
-    locking = lock_phase(command, scene.standing) if is_about_lock(scene) else None
+    locking = lock_phase(scene.command, scene.standing) if is_about_lock(scene) else None
     if locking is not None:
         with staged(scene) as staging:
             argv, environ, cwd = as_staged(scene, locking, staging)
-            if said_by(scene.uv.path, argv, cwd=cwd, environ=environ) is not None:
+            if said_by(scene.uv.path, argv, cwd=cwd, environ={**environ, "UV_NO_BUILD": "1"}) is not None:
                 path = staging.path_of(scene.lock_path) if scene.lock_path is not None else None
                 for each in read_lock(path).distributions if path is not None else ():
                     yield each.name, each.release
-    elif command.kind in ("install", "compile"):
-        again = command.without_options(("--output-file", "--quiet", "--dry-run"))
-        argv, environ = redirected(scene, again.with_options(("--dry-run",) if command.kind == "install" else ()))
-        for release in named_in(said_by(scene.uv.path, argv, cwd=None, environ=environ) or ""):
-            yield release.name, release
+        return
+    argv, environ = redirected(scene, compiling(scene))
+    for release in named_in(said_by(scene.uv.path, argv, cwd=None, environ=environ) or ""):
+        yield release.name, release
 
 
-SERVED = (200, 304)
+def compiling(scene: Scene) -> UvCommand:
+    """Return the command that resolves the same, and neither builds nor installs anything."""
+    from .frontends.uv.command import parse_command
+
+    command = scene.command
+    if command.kind == "install":
+        again = command.without_options(("--quiet", "--dry-run"))
+        return again.with_options(("--dry-run", "--no-build"))
+    if command.kind == "compile":
+        return command.without_options(("--output-file", "--quiet")).with_options(("--no-build",))
+    script = scene.settings.script
+    told = script.table.get("dependencies") if script is not None else None
+    beside = [each for value in command.with_ for each in value.split(",")]
+    asked = [*command.requirements, *beside, command.from_ or "", *(told if isinstance(told, list) else ())]
+    path = scene.directory / "again.in"
+    path.write_text("".join(f"{each}\n" for each in asked), encoding="utf-8")
+    return parse_command("uv", ("pip", "compile", "--no-build", "--no-header", str(path)))
+
+
+NOT_MODIFIED = 304
+SERVED = (200, NOT_MODIFIED)
 UNTOLD = "uv does not tell which releases it chose: what is denied was kept from it, other warnings are not known"
