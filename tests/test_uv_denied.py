@@ -219,3 +219,12 @@ def test_a_tree_that_binds_its_build_to_an_index_of_its_own_is_refused(
     assert ran.code == 12, ran.text
     assert "bound to the index 'xx'" in ran.err
     assert not world.marker.exists()
+
+
+def test_a_failure_of_the_command_that_is_run_stays_its_own(world: UvHome, index: Index) -> None:
+    young(index, "fresh", "1.0", "2.0")
+    world.write_project("fresh")
+    for words in (["run", "python", "-c", "raise SystemExit(7)"], ["run", "--no-project", "--with", "fresh"]):
+        ran = world.guard("uv", *words, *(["python", "-c", "raise SystemExit(7)"] if "--with" in words else []))
+        assert ran.code == 7, ran.text
+        assert "error" not in ran.err

@@ -46,6 +46,8 @@ class Ended:
     problem: str | None = None
     """Why what happened was not judged."""
     notes: tuple[str, ...] = ()
+    resolved: bool = False
+    """Whether uv found what to install, so that nothing was missing for its age."""
 
 
 def guard_uv(
@@ -326,7 +328,7 @@ def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
     outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
     if environment is not None and fresh and was_denied(scene, outcome):
         shutil.rmtree(environment, ignore_errors=True)  # it holds nothing: uv installs when all is there
-    return Ended(outcome=outcome, changed=not was_denied(scene, outcome))
+    return Ended(outcome=outcome, changed=not was_denied(scene, outcome), resolved=True)
 
 
 def environment_of(scene: Scene) -> Path | None:
@@ -363,7 +365,7 @@ def conclude(scene: Scene, ended: Ended) -> Conclusion:
     failed = outcome is None or outcome.exit_code != 0
     look_at_unchanged(scene, every=failed)
     if failed:
-        judge("install", [*refused(scene), *starved(scene)])
+        judge("install", [*refused(scene), *(() if ended.resolved else starved(scene))])
     verdict = judge.verdict()
     stopped = stops(verdict, judge.policy) and failed
     interrupted = outcome is not None and outcome.interrupted
@@ -437,7 +439,7 @@ def versions_of(page: Page) -> Sequence[str]:
 def starved(scene: Scene) -> Iterator[Distribution]:
     """Yield the releases held back for want of which uv found no solution: it is asked again, with them shown."""
     young = {(each.name, each.release): each for each in scene.judge.too_young()}
-    if young and not scene.front.index.denied:
+    if young and not scene.front.index.denied and not any(True for _ in resolved_again(scene)):
         scene.screen.show_young()
         yield from (young[name, release] for name, release in resolved_again(scene) if (name, release) in young)
 
