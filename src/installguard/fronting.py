@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from packaging.utils import NormalizedName
+
 from .index.fetching import Fetcher, Network
 from .index.loopback import LoopbackIndex
-from .index.pages import Screen
+from .index.pages import Page, Screen
 from .index.upstream import Credentials, Upstream, credentials_in
 
 DEFAULT_TIMEOUT = 30.0
@@ -28,12 +30,20 @@ class Front:
     def __init__(self, index: LoopbackIndex, upstreams: Mapping[str, Upstream]) -> None:
         self.index = index
         self.upstreams = tuple(upstreams.values())
+        self._pages: dict[tuple[str, NormalizedName | None], Page | None] = {}
         self.texts = {text: self._ours(text, upstream) for text, upstream in upstreams.items()}
         """Ours by theirs, as written: with a slash at the end where theirs has one."""
 
     def _ours(self, text: str, upstream: Upstream) -> str:
         address = self.index.address_of(upstream)
         return address if text.endswith("/") else address.rstrip("/")
+
+    def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
+        """Return a page as uv saw it last, taken apart once only, when uv has ended."""
+        known = (upstream.key, None if upstream.kind == "flat" else project)
+        if known not in self._pages:
+            self._pages[known] = self.index.page(upstream, known[1])
+        return self._pages[known]
 
     def __call__(self, text: str) -> str:
         """Return what to write instead of *text*."""

@@ -63,6 +63,10 @@ class PageScreen:
         with self._lock:
             return dict(self._decisions([self.distribution(page, entry) for entry in page.entries]))
 
+    def has_young(self, page: Page) -> bool:
+        """Tell whether anything on a page is younger than the policy wants it."""
+        return any(self._age(entry.artifact) for entry in page.entries)
+
     def distribution(self, page: Page, entry: Entry) -> Distribution:
         """Return an entry as what an installer would place if it chose it."""
         name = entry.project

@@ -212,7 +212,7 @@ def pages_of(scene: Scene, project: NormalizedName) -> Iterator[Page]:
     """Yield the pages of a project that uv asked for in this run, as they were."""
     for asked in scene.front.index.asked:
         if asked.project in (project, None) and asked.status in SERVED:
-            page = scene.front.index.page(asked.upstream, asked.project)
+            page = scene.front.page(asked.upstream, asked.project)
             if page is not None:
                 yield page
 
@@ -236,7 +236,7 @@ def is_about_lock(scene: Scene) -> bool:
 def denied_locally(scene: Scene) -> Iterator[Distribution]:
     """Yield what is denied in directories that uv takes files from by itself, whether or not it would choose it."""
     for upstream in scene.local:
-        page = scene.front.index.page(upstream, None)
+        page = scene.front.page(upstream, None)
         if upstream.kind == "simple" or page is None:
             now = "give the files by --find-links, or the index by http"
             raise UnjudgedError(
@@ -393,8 +393,8 @@ def look_at_unchanged(scene: Scene, *, every: bool) -> None:
     chosen = {each.name for each in scene.judge.verdict().evidence.distributions}
     for asked in scene.front.index.asked:
         if asked.status == NOT_MODIFIED and (every or asked.project in chosen):
-            page = scene.front.index.page(asked.upstream, asked.project)
-            if page is not None:
+            page = scene.front.page(asked.upstream, asked.project)
+            if page is not None and scene.screen.has_young(page):
                 scene.screen(page)
 
 
@@ -413,7 +413,7 @@ def exit_code(scene: Scene, verdict: Verdict, outcome: UvOutcome | None, problem
 def refused(scene: Scene) -> Iterator[Distribution]:
     """Yield the files that uv asked for and was denied."""
     for asked in scene.front.index.denied:
-        page = scene.front.index.page(asked.upstream, None if asked.upstream.kind == "flat" else asked.project)
+        page = scene.front.page(asked.upstream, asked.project)
         if page is None:
             continue
         same = (each for each in page.entries if each.artifact.filename == asked.filename)
@@ -425,7 +425,7 @@ def refused(scene: Scene) -> Iterator[Distribution]:
 def mislisted(scene: Scene) -> Iterator[str]:
     """Yield why files were refused that their index lists wrongly."""
     for asked in scene.front.index.denied:
-        page = scene.front.index.page(asked.upstream, None if asked.upstream.kind == "flat" else asked.project)
+        page = scene.front.page(asked.upstream, asked.project)
         for entry in page.entries if page is not None else ():
             if entry.artifact.filename == asked.filename and entry.problem:
                 yield f"{asked.filename} is listed wrongly by its index: {entry.problem}"
