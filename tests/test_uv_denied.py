@@ -19,7 +19,8 @@ EVIL = {"evil-wheel": "1.0", "evil-sdist": "1.0", "evil-breq": "1.0"}
 def malware(name: str, version: str) -> dict[str, object]:
     """Return a record that names one release as malware."""
     affected = {"package": {"ecosystem": "PyPI", "name": name}, "versions": [version]}
-    times = {"published": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z"}
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")  # an older feed would be refreshed
+    times = {"published": now, "modified": now}
     return {"id": f"MAL-2026-{sum(map(ord, name))}", **times, "affected": [affected]}
 
 

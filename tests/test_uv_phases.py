@@ -56,7 +56,7 @@ def phases(line: str, **standing: object) -> tuple[str | None, str | None]:
     return (None if first is None else " ".join(first), None if second is None else " ".join(second))
 
 
-ADDED = "sync --frozen --inexact --no-default-groups"
+NO_DEV = "sync --frozen --inexact --no-dev"
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ ADDED = "sync --frozen --inexact --no-default-groups"
         ("tree -U --depth 1", "tree -U --depth 1", "tree --frozen --depth 1"),
         ("export -o out.txt", "export", "export -o out.txt"),
         ("audit", "lock --quiet", "audit --frozen"),
-        ("add x", "add --no-sync x", "sync --frozen --inexact --no-default-groups"),
-        ("add x --dev -n", "add --no-sync x --dev -n", f"{ADDED} --group=dev --no-cache"),
-        ("add x --optional o --extra e", "add --no-sync x --optional o --extra e", f"{ADDED} --extra=o"),
-        ("add --package m x", "add --no-sync --package m x", "sync --frozen --inexact --no-default-groups --package=m"),
+        ("add x", "add --no-sync x", "sync --frozen --inexact --no-dev"),
+        ("add x --dev -n", "add --no-sync x --dev -n", "sync --frozen --inexact --group=dev --no-cache"),
+        ("add x --optional o --extra e", "add --no-sync x --optional o --extra e", NO_DEV + " --extra=o"),
+        ("add --package m x", "add --no-sync --package m x", "sync --frozen --inexact --no-dev --package=m"),
         ("add x --no-sync", "add x --no-sync", None),
         ("add x --frozen", "add x --frozen", None),
         ("add x --script s.py", "add x --script s.py", None),

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .frontends.uv.running import UvOutcome
     from .frontends.uv.staging import Change, Staging
     from .index.pages import Page
-    from .model import Distribution, Release, Verdict
+    from .model import Distribution, Release, Target, Verdict
     from .uv_scene import Scene
 
 
@@ -377,6 +377,7 @@ def conclude(scene: Scene, ended: Ended) -> Conclusion:
         problem = "interrupted" + ("" if ended.changed else " before anything was written")
     run = replace(
         describe_run(scene.request, judge),
+        target=target_of(scene),
         installer="uv",
         installer_version=scene.uv.version,
         exit_code=None if stopped or outcome is None or interrupted else outcome.exit_code,
@@ -386,6 +387,26 @@ def conclude(scene: Scene, ended: Ended) -> Conclusion:
         held=judge.held_back(),
     )
     return Conclusion(verdict=verdict, run=run, exit_code=exit_code(scene, verdict, outcome, problem))
+
+
+def target_of(scene: Scene) -> Target | None:
+    """Return the environment that uv worked on; `None` where it is no virtual one, or cannot be told."""
+    from .model import Target
+
+    command, environ = scene.command, scene.environ
+    if command.target or command.prefix or command.python or command.system:
+        return None
+    nearest = (each / ".venv" for each in (scene.settings.cwd, *scene.settings.cwd.parents))
+    of_pip = environ.get("VIRTUAL_ENV") or next((str(each) for each in nearest if each.is_dir()), None)
+    path = environment_of(scene) if is_about_lock(scene) else Path(of_pip) if of_pip else None
+    with suppress(OSError, ValueError):
+        text = (path / "pyvenv.cfg").read_text(encoding="utf-8") if path is not None else ""
+        told = dict(line.replace(" ", "").split("=", 1) for line in text.splitlines() if "=" in line)
+        version = told.get("version_info") or told.get("version")
+        if path is not None and version:
+            python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+            return Target(python=str(python), version=version, environment=str(path))
+    return None
 
 
 def look_at_unchanged(scene: Scene, *, every: bool) -> None:

@@ -184,7 +184,8 @@ def _selection(command: UvCommand) -> Iterable[str]:
     if command.verb != ("remove",):
         yield "--inexact"
     if command.verb == ("add",):
-        yield "--no-default-groups"
+        if not command.has("--dev") and not command.values("--group"):
+            yield "--no-dev"
         if command.has("--dev"):
             yield "--group=dev"
         yield from (f"--group={group}" for group in command.values("--group"))

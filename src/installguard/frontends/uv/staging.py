@@ -118,9 +118,11 @@ class Staging:
 
         Raises `UnjudgedError`, and changes nothing, where one cannot be written or was changed meanwhile.
         """
-        changes = self.results() if changes is None else tuple(changes)
+        results = self.results() if changes is None else tuple(changes)
+        done = {each.path: each.after for each in results if _read(each.path) == each.after}  # by another uv
+        changes = tuple(each for each in results if each.path not in done)
         for each in self.copied:
-            if changes and each.written and _read(each.path) != each.before:
+            if changes and each.written and _read(each.path) not in (each.before, done.get(each.path, each.before)):
                 raise UnjudgedError("was changed meanwhile", where=str(each.path), now="nothing was written: try again")
         undo = Undo(changes=changes, suffix=self.place.suffix)
         try:
