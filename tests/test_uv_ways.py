@@ -679,3 +679,52 @@ def test_a_tool_is_not_upgraded_to_malware(world: World, tmp_path: Path) -> None
             assert "error[malicious]: riser 2.0" in ran.err, ran.text
             assert world.all_files() == before
     assert not world.marker.exists()
+
+
+# ---------------------------------------------------------------- what comes late, and by the way
+
+
+@pytest.mark.parametrize("line", ["uv pip install ./near", "uv pip install -e ./near", "uv build --wheel near"])
+def test_a_tree_cannot_lead_its_build_to_an_index_that_is_not_judged(world: World, line: str) -> None:
+    files = tree_of("near", build_requires=["evil-other"])
+    world.write({**files, "near/pyproject.toml": files["near/pyproject.toml"] + EXPLICIT})
+    ran = world.say(line)
+    assert ran.code == 12, ran.text
+    assert "is bound to the index 'xx'" in ran.err
+    assert not world.marker.exists()
+
+
+def test_a_source_does_not_lead_the_project_s_own_build_past_guard(world: World) -> None:
+    files = own(build_requires=["evil-other"])
+    denied(world, Way("uv sync", "evil-other", {**files, "pyproject.toml": files["pyproject.toml"] + EXPLICIT}))
+
+
+def test_looking_for_what_is_too_young_runs_nothing_of_it(world: World, tmp_path: Path) -> None:
+    index = Index(tmp_path / "files", json=True)
+    old_and_young(index, "fresh")
+    old_and_young(index, "needed", files={"needed.pth": touch(world.marker), "needed.py": ""})
+    make_sdist(index.files, "needy", "1.0", source_files("needy", build_requires=["needed>=2"]))
+    make_wheel(index.files, "both", requires=["fresh>=2", "needy"])
+    world.write({"in.txt": "both\n", "pyproject.toml": project("both")})
+    with serve(index):
+        for line in ("uv pip install needy", "uv pip install both", "uv pip compile in.txt", "uv lock"):
+            assert world.say(line, UV_DEFAULT_INDEX=index.url).code != 0
+    assert not world.marker.exists()
+
+
+def test_what_is_too_young_is_denied_in_words_every_time(world: World, tmp_path: Path) -> None:
+    index = Index(tmp_path / "files", json=True)
+    old_and_young(index, "fresh")
+    with serve(index):
+        for _ in range(2):
+            ran = world.say("uv pip install 'fresh>=2'", UV_DEFAULT_INDEX=index.url)
+            assert ran.code == 10, ran.text
+            assert "error[too-young]: fresh 2.0" in ran.err
+
+
+def old_and_young(index: Index, name: str, files: Mapping[str, str] | None = None) -> None:
+    """Offer 1.0, a hundred days old, and 2.0, an hour old, with *files* in it."""
+    now = datetime.now(timezone.utc)
+    for version, hours in (("1.0", 2400), ("2.0", 1)):
+        wheel = make_wheel(index.files, name, version, files=files if version == "2.0" else None)
+        index.uploaded[wheel.name] = (now - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
