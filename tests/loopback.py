@@ -133,8 +133,12 @@ def serve(index: Index) -> Iterator[Index]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
-            index.requests.append(self.path)
+            if self.command == "GET":
+                index.requests.append(self.path)
             parts = [unquote(part) for part in self.path.partition("?")[0].strip("/").split("/")]
             found: tuple[str, bytes] | None = None
             if parts[0] == "simple" and len(parts) == 2:
@@ -152,6 +156,8 @@ def serve(index: Index) -> Iterator[Index]:
             if index.caching and self.path.startswith("/files/"):
                 self.send_header("Cache-Control", index.caching)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             while body and self.path.rpartition("/")[2] in index.trickled:
                 self.wfile.write(body[:1])
                 body = body[1:]
