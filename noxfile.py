@@ -50,6 +50,13 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def deep(session: nox.Session) -> None:
+    """All rows of the long tables, of which `tests` runs some."""
+    session.install("-e", ".", *group("test"))
+    session.run("pytest", "-n", "auto", "--deep", "-m", "every", *session.posargs)
+
+
+@nox.session
 def uvs(session: nox.Session) -> None:
     """The attacks under uv: with the oldest that guard serves, some between, the newest that it was tried with."""
     session.install("-e", ".", *group("test"))

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,10 +26,12 @@ OLDEST, NEWEST = "22.2", "newest"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pips", default=f"{OLDEST},{NEWEST}", help="pip releases to test against, comma separated")
     parser.addoption("--pythons", default=sys.executable, help="interpreters to install into, comma separated")
+    parser.addoption("--deep", action="store_true", help="run every row of the long tables, not only some")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "last_pip: run with the last of --pips only")
+    config.addinivalue_line("markers", "every(n): without --deep only every n-th row of the table is run")
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background was told to ignore it
 
@@ -42,6 +45,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [(python, pip) for python in pythons for pip in pips]
         names = [f"pip{pip}" + (f"-{Path(python).parts[-3]}" if len(pythons) > 1 else "") for python, pip in chosen]
         metafunc.parametrize("template", chosen, ids=names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--deep") or any("::" in argument for argument in config.args):
+        return
+    rows: Counter[str] = Counter()
+    left: list[pytest.Item] = []
+    for item in items:
+        mark, table = item.get_closest_marker("every"), item.nodeid.partition("[")[0]
+        if mark is not None and rows[table] % mark.args[0]:
+            left.append(item)
+        rows[table] += 1
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
 
 
 @pytest.fixture(scope="session")

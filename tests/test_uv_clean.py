@@ -27,6 +27,7 @@ from .packages import make_sdist, make_wheel, source_files, write_tree
 from .uv_home import UvHome
 from .world import ENTRY_POINTS, checkout, fill_index, pylock, sha256
 
+pytestmark = pytest.mark.every(4)
 POLICY = """\
 [tool.installguard.builds]
 level = "allow"

@@ -23,6 +23,7 @@ from .world import ENTRY_POINTS
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and /proc are those of POSIX")
 
+pytestmark = pytest.mark.every(3)
 POLICY = '[tool.installguard.builds]\nlevel = "allow"\n[tool.installguard.feed]\nstale = "allow"\n'
 PROJECT = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["slow", "source"]\n'
 INDEX = '\n[[tool.uv.index]]\nurl = "{index}"\ndefault = true\n'

@@ -187,7 +187,7 @@ NAMES: tuple[tuple[Sequence[str], set[str], set[str]], ...] = (
 )
 
 
-@pytest.mark.parametrize(("words", "requested", "pinned"), NAMES, ids=lambda value: " ".join(value) if value else "")
+@pytest.mark.parametrize(("words", "requested", "pinned"), NAMES, ids=[" ".join(words) for words, _, _ in NAMES])
 def test_names_and_pins_in_arguments(
     tmp_path: Path, words: Sequence[str], requested: set[str], pinned: set[str]
 ) -> None:

@@ -19,6 +19,7 @@ from .loopback import Index, serve, sha256
 from .packages import make_sdist, make_wheel, source_files, touch
 from .uv_home import UvHome
 
+pytestmark = pytest.mark.every(4)
 EVIL = ("evil-wheel", "evil-sdist", "evil-breq", "evil-other", "evil-tool", "pip", "evil-yanked")
 NOW = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 """When the feeds were last confirmed: no feed is asked for anything newer."""
