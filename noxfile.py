@@ -45,7 +45,7 @@ def matrix(session: nox.Session) -> None:
     found = [path for version in PYTHONS if (path := interpreter(version))]
     session.log(f"interpreters: {', '.join(found)}")
     session.install("-e", ".", *group("test"))
-    chosen = ["--pips", ",".join(PIPS), "--pythons", ",".join(found)]
+    chosen = ["--deep", "--pips", ",".join(PIPS), "--pythons", ",".join(found)]
     session.run("pytest", "-n", "auto", *chosen, "tests/test_install_denied.py", *session.posargs)
 
 
@@ -65,7 +65,7 @@ def uvs(session: nox.Session) -> None:
         into = ["--no-deps", "--upgrade", "--target", str(place)]
         session.run("python", "-m", "pip", "install", "-q", *into, f"uv=={version}")
         tested = {"TESTED_UV": str(place / "bin" / ("uv.exe" if os.name == "nt" else "uv"))}
-        session.run("pytest", "-n", "auto", "tests/test_uv_denied.py", *session.posargs, env=tested)
+        session.run("pytest", "-n", "auto", "--deep", "tests/test_uv_denied.py", *session.posargs, env=tested)
 
 
 @nox.session

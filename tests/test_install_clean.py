@@ -339,12 +339,14 @@ def show_system_site(config: Path) -> None:
     config.write_text(text.replace("= false", "= true"), encoding="utf-8")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("row", EVERYWHERE, ids=lambda row: row.name)
 def test_a_clean_run_is_as_without_guard(stage: Stage, row: Row) -> None:
     compare(stage, row)
 
 
 @pytest.mark.last_pip
+@pytest.mark.every(3)
 @pytest.mark.parametrize("row", ONCE, ids=lambda row: row.name)
 def test_a_clean_run_with_rarer_options_is_as_without_guard(stage: Stage, row: Row) -> None:
     compare(stage, row)

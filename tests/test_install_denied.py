@@ -285,6 +285,7 @@ ATTACKS: list[Callable[[Scene], Sequence[str]]] = [
 ]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__.replace("_", "-"))
 def test_malware_is_denied_unrun_and_changes_nothing(scene: Scene, attack: Callable[[Scene], Sequence[str]]) -> None:
     arguments = attack(scene)
@@ -329,6 +330,7 @@ def test_a_tree_is_judged_as_the_version_that_its_wheel_came_to_have(scene: Scen
     assert "evil 1.0 has the same name and version as known malware" in " ".join(ran.err.split())
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     "features",
     [["--use-feature=inprocess-build-deps"], ["--use-feature=venv-isolation"], ["--use-feature=fast-deps"]],

@@ -40,6 +40,7 @@ def furnished(environment: Environment, index: Index) -> Environment:
     return environment
 
 
+@pytest.mark.last_pip
 def test_verbs_that_install_nothing_are_as_without_guard_and_nothing_is_judged(furnished: Environment) -> None:
     before = furnished.files()
     for verb in VERBS:

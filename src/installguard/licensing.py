@@ -142,7 +142,7 @@ def _parsed(licensing: Licensing, text: str) -> Any:
 
     try:
         return licensing.parse(text)
-    except ExpressionError:
+    except (ExpressionError, AssertionError):  # the latter for some unbalanced brackets
         return None
 
 
