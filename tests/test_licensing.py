@@ -69,8 +69,8 @@ def test_an_entry_with_alternatives_denies_each_of_them() -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["LicenseRef-X", "MIT AND LicenseRef-X", "MIT WITH LicenseRef-X", "((", "( AND MIT", "MIT MIT", "MIT/X11", "see LICENSE",
-     "", "NONE", "MIT AND", "License :: OSI Approved :: BSD License", "License :: OSI Approved",
+    ["LicenseRef-X", "MIT AND LicenseRef-X", "MIT WITH LicenseRef-X", "((", "( AND MIT", "MIT MIT", "MIT/X11",
+     "see LICENSE", "", "NONE", "MIT AND", "License :: OSI Approved :: BSD License", "License :: OSI Approved",
      "License :: OSI Approved :: MIT License AND License :: Other/Proprietary License",
      "(" * (DEEPEST + 1), "x" * LONGEST * 2],
 )  # fmt: skip
