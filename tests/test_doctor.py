@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from .conftest import malware_record, write_feed
 from .environments import Environment, Ran
@@ -40,11 +41,14 @@ def test_a_healthy_environment_is_called_so_line_by_line(place: Environment, tmp
     import_feed(place, tmp_path, datetime.now(timezone.utc))
     before = place.files()
 
-    ran = place.guard("doctor")
+    uv = Path(find_uv_bin())
+    ran = place.guard("doctor", PATH=str(uv.parent))
 
     assert ran.code == 0, ran.text
     said = lines(ran, "ok")
-    assert [line.split()[0] for line in said] == ["guard", "target", "pip", "policy", "feed", *["self-test"] * 3]
+    assert [line.split()[0] for line in said] == ["guard", "target", "pip", "uv", "policy", "feed", *["self-test"] * 3]
+    assert str(uv) in said[3]
+    assert "guarded as 'guard uv …'" in said.pop(3)
     assert str(place.python) in said[1]
     assert "it lists what guard reads (1 distributions)" in said[2] or "pip 2" in said[2]
     assert "osv, 1 records, 0 min old" in said[4]
