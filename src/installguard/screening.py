@@ -132,7 +132,8 @@ class PageScreen:
         for project in by_name.values():
             young = [each for each in project if isinstance(each.origin, Artifact) and self._age(each.origin)]
             if young:
-                older = {str(each.release.version) for each in project if each.release and each not in young}
+                files = {filename(each) for each in young}
+                older = {str(each.release.version) for each in project if each.release and filename(each) not in files}
                 seen = self._judge.allow_young(young, sorted(older))
                 left = [each for each in young if each.release and str(each.release.version) not in seen]
                 yield from (filename(each) for each in left if each.builds or not self._showing)

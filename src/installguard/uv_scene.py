@@ -114,7 +114,14 @@ def open_scene(request: Request, path: str, command: UvCommand, judge: Judge, st
         upstreams = {text: each for text, each in found.items() if command.kind not in LOCKING or not each.local}
         screen = PageScreen(judge, wishes(inputs, lock))
         front = stack.enter_context(
-            open_front(upstreams, screen=screen, cache=cache, environ=environ, offline=request.offline)
+            open_front(
+                upstreams,
+                screen=screen,
+                cache=cache,
+                environ=environ,
+                keyring=asks_keyring(command, settings, environ),
+                offline=request.offline,
+            )
         )
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="installguard-")))
         yield Scene(
@@ -217,6 +224,14 @@ def with_login(upstream: Upstream, name: str | None, environ: Mapping[str, str])
         return upstream
     login = f"{quote(user or '', safe='')}:{quote(password or '', safe='')}@"
     return replace(upstream, url=urlunsplit(parts._replace(netloc=login + parts.netloc)))
+
+
+def asks_keyring(command: UvCommand, settings: UvSettings, environ: Mapping[str, str]) -> bool:
+    """Tell whether uv would ask the `keyring` program for logins."""
+    told = command.value("--keyring-provider") or environ.get("UV_KEYRING_PROVIDER")
+    tables = [table for file in settings.files for table in (file.table.get("pip"), file.table)]
+    configured = (table.get("keyring-provider") for table in tables if isinstance(table, Mapping))
+    return (told or next(filter(None, configured), None)) == "subprocess"
 
 
 def registries(lock: Lock | None) -> Iterator[str]:

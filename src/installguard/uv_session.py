@@ -185,9 +185,7 @@ def watched(scene: Scene) -> Iterator[Callable[[], Sequence[Release] | None]]:
 
     def changes() -> Sequence[Release] | None:
         there = before.releases()
-        now = ListedEnvironment(
-            scene.uv.path, scene.command, cwd=scene.request.surroundings.cwd, environ=scene.environ
-        ).releases()
+        now = ListedEnvironment(scene.uv.path, scene.command, **facts).releases()
         return None if now is None else sorted(now - (there or frozenset()), key=str)
 
     yield changes
@@ -201,11 +199,18 @@ def chosen(scene: Scene, release: Release) -> Distribution:
         offered = [scene.screen.distribution(page, entry) for entry in page.entries]
         same = [each for each in offered if each.release == release]
         if same:
-            return min(same, key=lambda each: each.builds)
+            return replace(min(same, key=lambda each: each.builds), indexes=offered_by(scene, release.name))
     direct = next((each for each in scene.inputs.distributions if each.name == release.name), None)
     origin = direct.origin if direct is not None else Artifact(filename="", url=release.pin, kind="wheel")
     requested = release.name in scene.inputs.requested
     return Distribution(name=release.name, release=release, origin=origin, requested=requested)
+
+
+def offered_by(scene: Scene, project: NormalizedName | None) -> tuple[str, ...]:
+    """Return the indexes on which uv itself found a project, where there are several."""
+    asked = (each for each in scene.front.index.asked if each.project == project and each.status in SERVED)
+    found = sorted({each.upstream.address.rstrip("/") + "/" for each in asked})
+    return tuple(found) if len(found) > 1 else ()
 
 
 def pages_of(scene: Scene, project: NormalizedName) -> Iterator[Page]:
@@ -307,7 +312,8 @@ def locked_then(scene: Scene, changes: Sequence[Change]) -> Sequence[Distributio
 
     for change in changes:
         if change.path == scene.lock_path:
-            return parse_lock(change.after, change.path, change.path.name).distributions
+            named = parse_lock(change.after, change.path, change.path.name).distributions
+            return [replace(each, indexes=offered_by(scene, each.name)) for each in named]
     return scene.lock.distributions if scene.lock is not None else ()
 
 
