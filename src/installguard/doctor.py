@@ -17,12 +17,12 @@ import threading
 import zipfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import __version__
+from .dataclass import dataclass
 from .errors import ExitCode, GuardError
 from .model import Level
 from .session import Request, read_policy

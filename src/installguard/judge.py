@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
@@ -12,6 +11,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from .checks import run_checks
+from .dataclass import replace
 from .model import (
     Advisory,
     AnyVersion,

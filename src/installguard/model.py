@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from functools import lru_cache
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
 from packaging.version import Version
+
+from .dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from .policy import Policy, Ruling

@@ -6,7 +6,6 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from itertools import groupby
@@ -16,6 +15,7 @@ from typing import Final, Literal, TypeAlias, TypeVar, cast
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from .dataclass import dataclass, replace
 from .model import (
     Advisory,
     AdvisoryKind,

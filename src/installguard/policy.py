@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta, timezone
 from itertools import groupby
 from operator import itemgetter
@@ -13,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from .dataclass import dataclass, field
 from .model import (
     Advisory,
     Code,

@@ -7,13 +7,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from packaging.utils import canonicalize_name
 
+from .dataclass import dataclass, replace
 from .errors import UnjudgedError
 from .frontends.locks import Registry, read_lock
 from .frontends.uv.addresses import recorded

@@ -13,11 +13,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .dataclass import dataclass, replace
 from .errors import ExitCode, UnjudgedError
 from .session import Conclusion, Request, describe_run, open_judge, ruled_exit_code
 

@@ -7,12 +7,12 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from .cli import Options, finish, formatted, is_terminal, prepare_report, print_out, put, say, write_report
+from .dataclass import replace
 from .errors import ExitCode, UsageError
 from .session import Conclusion, Request, judge_releases, open_advisories, read_policy
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
 
+from ..dataclass import dataclass
 from ..model import Advisory, Code, Distribution, Evidence, Finding, LegacyVersion, Level, Release
 from ..osv import Affected, Indeterminate, Unaffected, affecting
 from ..policy import Policy

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from ..dataclass import dataclass
 from ..model import Advisory, AnyVersion, Release, parse_version
 from ..osv import Unaffected, affecting
 from ..policy import fixed_versions, has_fix

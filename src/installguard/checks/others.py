@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from packaging.version import Version
 
+from ..dataclass import replace
 from ..model import Advisory, Distribution, Release, Verdict, parse_version
 from ..policy import Policy, fixed_versions, rule
 from . import run_checks

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ..dataclass import dataclass
 from ..model import Level, Severity
 from ..policy import DeniedPackage, IndexPin, PackageMatch, Preset
 from . import values

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..dataclass import replace
 from ..errors import PolicyError, UsageError
 from ..model import Level
 from ..policy import (

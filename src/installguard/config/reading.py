@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..dataclass import dataclass, field, replace
 from ..errors import PolicyError
 from ..policy import Policy
 from .files import PolicyFile, PolicyFiles, identity, open_named

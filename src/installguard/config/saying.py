@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ..dataclass import dataclass
 from ..policy import SourcePolicy, Waiver
 from .files import PolicyFile
 from .lines import line_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TypeAlias
 
+from ..dataclass import replace
 from ..model import Code
 from ..policy import RULED_BY, Waiver
 from .saying import Layer, place

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from os.path import normpath
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from ..dataclass import dataclass
 from ..model import Level, Severity, SourceKind
 from ..policy import DeniedPackage, IndexPin, PackageMatch, Preset, SourcePolicy
 from .toml import printable, quote_key

@@ -12,7 +12,6 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from packaging.utils import canonicalize_name
 
+from ..dataclass import replace
 from ..errors import FeedError, UsageError
 from ..model import Advisory
 from .imports import ZIP_ERRORS, ImportResult, check_name, check_signature

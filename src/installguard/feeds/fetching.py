@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from threading import Timer
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urljoin
 
+from ..dataclass import dataclass, field
 from ..errors import FeedError
 from .sources import Bounds, check_url, is_loopback, redacted
 

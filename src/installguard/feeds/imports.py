@@ -9,11 +9,11 @@ import zipfile
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
+from ..dataclass import dataclass, replace
 from ..errors import FeedError, UsageError
 from ..model import SourceInfo, SourceKind
 from ..osv import RecordError, parse_record

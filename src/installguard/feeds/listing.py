@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from ..dataclass import dataclass
 from ..osv import RecordError, parse_time
 from .sources import Bounds
 from .state import State, StateError

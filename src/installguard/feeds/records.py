@@ -6,8 +6,8 @@ import io
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from ..dataclass import dataclass, field
 from .fetching import Connection, TooLargeError
 from .imports import Raw, RawRecord
 from .sources import Bounds

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from ..dataclass import dataclass, field
 from ..policy import SourcePolicy
 from .due import due_sources
 from .locking import BusyError, try_lock

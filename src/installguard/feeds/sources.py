@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
+from ..dataclass import dataclass
 from ..errors import FeedError
 from ..model import SourceKind
 from ..policy import SourcePolicy

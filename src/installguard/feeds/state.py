@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from ..dataclass import asdict, dataclass
 from ..model import SourceInfo, SourceKind
 
 SCHEMA: Final = 3
@@ -194,7 +194,7 @@ def render_state(state: State) -> bytes:
 
 def render_source(source: SourceState) -> dict[str, object]:
     """One source as JSON values."""
-    values = {field.name: getattr(source, field.name) for field in fields(source)}
+    values = asdict(source)
     moments = {name: values[name] and values[name].isoformat() for name in _TIMES}
     return {**values, **moments}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from packaging.utils import NormalizedName, canonicalize_name
 
+from ..dataclass import dataclass, field, replace
 from ..errors import FeedError
 from ..model import Advisory, SnapshotInfo, SourceInfo, SourceKind
 from ..osv import merge

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ..dataclass import dataclass, field
 from ..model import Advisory
 from .rows import encode
 from .state import SCHEMA

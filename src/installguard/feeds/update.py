@@ -12,11 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from ..dataclass import dataclass, replace
 from ..errors import FeedError, GuardError
 from ..model import SourceInfo
 from ..policy import SourcePolicy

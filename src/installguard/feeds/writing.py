@@ -13,12 +13,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ..dataclass import dataclass, field, replace
 from ..errors import FeedError
 from .locking import BusyError, acquire
 from .sources import Bounds

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import NormalizedName
 
+from ..dataclass import dataclass, replace
 from ..errors import UsageError
 from ..model import Artifact, Distribution, Origin, version_key
 from .pins import UNDERSTOOD, names_release, read_targets

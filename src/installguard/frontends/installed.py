@@ -7,12 +7,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from packaging.utils import NormalizedName, canonicalize_name
 
+from ..dataclass import dataclass, replace
 from ..errors import UnjudgedError
 from ..model import Distribution, Installed, Release, parse_version
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CalledProcessError
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from ..dataclass import dataclass, replace
 from ..errors import UnjudgedError, UsageError
 from ..model import Artifact, Distribution, Hashes, Release, parse_version, version_key
 

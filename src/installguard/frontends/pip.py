@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from installguard.errors import GuardError
 
+from ..dataclass import dataclass
 from .interruptions import Interruptions, wait_for
 from .launch import Launch
 from .pip_items import parse_item

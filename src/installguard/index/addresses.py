@@ -7,8 +7,9 @@ import os
 import re
 import socket
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ..dataclass import asdict, dataclass
 
 SLOTS = 4
 """Guards that run at once with an address each that lasts; further ones get one for themselves."""

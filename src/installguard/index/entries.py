@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from packaging.utils import NormalizedName
 
+from ..dataclass import dataclass
 from ..model import Artifact, Hashes, ProjectStatus
 from .filenames import read_filename
 from .pages import Entry

@@ -7,12 +7,12 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
+from ..dataclass import dataclass, field
 from .documents import ACCEPT
 from .keeping import Validators, Writing
 from .pages import PageError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from html import escape
 from urllib.parse import urljoin
 
+from ..dataclass import dataclass, replace
 from .entries import Source, hashes_in_fragment, make_entry, read_moment, read_status
 from .html_tags import Attributes, start_tags
 from .pages import Entry, Page

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import is_
 from typing import Any, NoReturn
 
+from ..dataclass import dataclass
 from .entries import Source, make_entry, read_hashes, read_moment, read_status
 from .pages import Entry, Page, PageError
 

@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from ..dataclass import asdict, dataclass, replace
 from .pages import PageError
 
 SCHEMA = 1

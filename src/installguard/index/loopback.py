@@ -8,7 +8,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -16,6 +15,7 @@ from urllib.parse import quote, unquote
 
 from packaging.utils import NormalizedName
 
+from ..dataclass import dataclass
 from ..errors import GuardError, UnjudgedError
 from .addresses import Address, take_address
 from .documents import read_document, written_type

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from packaging.utils import NormalizedName
 
+from ..dataclass import dataclass
 from ..errors import GuardError
 from ..model import Artifact, ProjectStatus
 from .upstream import Upstream

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from ..dataclass import dataclass
 
 LARGEST_HEAD = 16 << 10
 CONNECTIONS = 256

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ..dataclass import dataclass, field
 from ..errors import UsageError
 
 UpstreamKind: TypeAlias = Literal["simple", "flat"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..dataclass import dataclass
 from ..model import Code, Distribution, Level, Run, Verdict
 
 Outcome: TypeAlias = Literal["allow", "warn", "deny", "unjudged"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 
 from packaging.utils import NormalizedName
 
+from ..dataclass import dataclass
 from ..model import (
     Advisory,
     Artifact,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import reduce
 
+from ...dataclass import replace
 from ...model import Artifact, DirectUrl, Distribution, LocalTree, Origin, Release, VcsCheckout
 from .entries import LockedFile, LockedPackage, Registry
 from .files import best, without_credentials

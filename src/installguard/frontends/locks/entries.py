@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from packaging.utils import NormalizedName
 
+from ...dataclass import dataclass, field
 from ...model import AnyVersion, ArtifactKind, DirectUrl, Distribution, Hashes, LocalTree, VcsCheckout
 
 LockFormat: TypeAlias = Literal["uv", "pylock", "poetry", "pdm", "pipfile"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from packaging.utils import NormalizedName
 
+from ...dataclass import dataclass
 from .entries import Dependency, LockedPackage
 
 Key = tuple[NormalizedName, str | None]

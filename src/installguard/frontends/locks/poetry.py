@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from packaging.utils import NormalizedName
 
+from ...dataclass import replace
 from ...model import AnyVersion, LocalTree, VcsCheckout
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
 from .files import file_source, is_project_itself, kind_of, may_be_of, refuse_strangers, without_credentials

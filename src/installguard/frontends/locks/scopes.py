@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
+from ...dataclass import replace
 from .entries import Dependency, LockedPackage, Scope
 from .graph import Key, key_of, wanted
 

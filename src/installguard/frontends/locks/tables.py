@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 
 from packaging.utils import NormalizedName, canonicalize_name
 
+from ...dataclass import dataclass
 from ...errors import UsageError
 from ...model import AnyVersion, Hashes, parse_version
 

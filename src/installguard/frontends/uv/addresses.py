@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
+from ...dataclass import dataclass
 from .toml_texts import quoted, replace_strings, strings_in
 
 _SCRIPT = re.compile(rb"^# /// script[ \t]*\r?\n(?:#(?: [^\n]*)?\r?\n)*?# ///[ \t]*\r?$", re.MULTILINE)

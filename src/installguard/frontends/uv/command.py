@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from ...dataclass import dataclass, replace
 from .options import Option, Verb, options_of
 from .program import Program
 

@@ -8,7 +8,6 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,6 +21,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion
 
+from ...dataclass import dataclass
 from ...model import (
     ArtifactKind,
     DirectUrl,

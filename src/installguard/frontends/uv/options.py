@@ -6,8 +6,9 @@ As the programs from 0.7.22 to 0.13.9 tell them in their help and shell completi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+
+from ...dataclass import dataclass
 
 Verb = tuple[str, ...]
 

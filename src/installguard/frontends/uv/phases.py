@@ -6,9 +6,9 @@ Nothing here touches a file: both phases are command lines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ...dataclass import dataclass
 from .command import Given, UvCommand, parse_command
 from .options import Verb, options_of
 

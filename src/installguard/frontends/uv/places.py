@@ -8,10 +8,10 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from ...dataclass import dataclass
 from ...errors import UnjudgedError
 from .trees import remove_tree
 

@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from ...dataclass import asdict, dataclass
 from ...errors import UnjudgedError, UsageError
 
 Program: TypeAlias = Literal["uv", "uvx"]

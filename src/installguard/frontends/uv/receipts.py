@@ -13,11 +13,11 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ...dataclass import dataclass, field
 from ...errors import UnjudgedError
 from .addresses import Addresses, recorded
 from .places import hold

@@ -7,10 +7,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from ...dataclass import dataclass
 from ...errors import UnjudgedError
 
 LIMIT = 16 * 1024 * 1024

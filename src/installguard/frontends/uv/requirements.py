@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from packaging.utils import NormalizedName, canonicalize_name
 
+from ...dataclass import dataclass, field, replace
 from ...errors import UnjudgedError, UsageError
 from ...model import DirectUrl, Distribution, LocalTree, Release, VcsCheckout, parse_release
 from .command import UvCommand

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from ...dataclass import dataclass
 from .command import UvCommand, parse_command
 from .requirement_files import Statement, with_values
 from .requirements import VARIABLES, File, Inputs

@@ -6,9 +6,9 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from ...dataclass import dataclass
 from ...errors import UnjudgedError
 from ..interruptions import Interruptions, wait_for
 from ..processes import descendants, signal_processes

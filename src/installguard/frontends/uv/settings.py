@@ -6,10 +6,10 @@ import json
 import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from ...dataclass import dataclass, field, replace
 from ...errors import UnjudgedError
 from .command import UvCommand
 from .options import Verb

@@ -11,10 +11,10 @@ import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from ...dataclass import dataclass, field
 from ...errors import UnjudgedError
 from .addresses import Addresses, AmbiguousError, script_metadata
 from .places import Place, is_ours, take_place
