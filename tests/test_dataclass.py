@@ -48,6 +48,10 @@ def defined_by(module: Any) -> Any:
         class Counter:
             count: int = 0
 
+            def __post_init__(self) -> None:
+                if self.count < 0:
+                    raise ValueError("less than nothing")
+
         @module.dataclass(frozen=True, slots=True, kw_only=True)
         class Nothing:
             pass
@@ -96,6 +100,12 @@ def test_instances_with_the_same_values_are_equal_and_of_the_same_hash(kinds: An
     assert kinds.Point(x=1, secret="a") != kinds.Point(x=1, secret="b")
     with pytest.raises(TypeError, match="unhashable"):
         hash(kinds.Counter())
+
+
+def test_what_is_to_follow_the_first_values_follows(kinds: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="less than nothing"):
+            kinds.Counter(-1)
 
 
 def test_a_representation_is_code_without_what_is_left_out_of_it(kinds: Any) -> None:

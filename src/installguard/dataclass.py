@@ -145,6 +145,8 @@ def _init(cls: type, fields: dict[str, _Field], *, kw_only: bool) -> Any:
         else:
             parameters.append(name)
         body.append(f"  _set_{number}(self, {value})\n")
+    if hasattr(cls, "__post_init__"):
+        body.append("  self.__post_init__()\n")
     exec(f"def __init__({', '.join(parameters)}):\n{''.join(body) or '  pass'}", scope)  # noqa: S102 - of our own names
     init: Any = scope["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"

@@ -72,7 +72,7 @@ class PageScreen:
         name = entry.project
         version = parse_version(entry.version) if entry.version is not None else None
         release = Release(name=name, version=version) if name is not None and version is not None else None
-        locked = release is not None and (release.name, version_key(release.version)) in self._wishes.locked
+        locked = self.is_locked(release)
         return Distribution(
             name=name,
             release=release,
@@ -84,6 +84,10 @@ class PageScreen:
             status=page.status,
             status_reason=page.status_reason,
         )
+
+    def is_locked(self, release: Release | None) -> bool:
+        """Tell whether a lock file, or a requirement, named the very bytes of a release beforehand."""
+        return release is not None and (release.name, version_key(release.version)) in self._wishes.locked
 
     def _decisions(self, offered: Sequence[Distribution]) -> Iterator[tuple[str, Decision]]:
         hidden = set(self._hidden(offered))

@@ -307,13 +307,16 @@ def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -
 
 
 def locked_then(scene: Scene, changes: Sequence[Change]) -> Sequence[Distribution]:
-    """Return what the lock names once *changes* are made."""
+    """Return what the lock names once *changes* are made; the hash of what was chosen just now was nobody's wish."""
     from .frontends.locks import parse_lock
 
     for change in changes:
         if change.path == scene.lock_path:
             named = parse_lock(change.after, change.path, change.path.name).distributions
-            return [replace(each, indexes=offered_by(scene, each.name)) for each in named]
+            return [
+                replace(each, hashed=scene.screen.is_locked(each.release), indexes=offered_by(scene, each.name))
+                for each in named
+            ]
     return scene.lock.distributions if scene.lock is not None else ()
 
 

@@ -1,0 +1,101 @@
+"""What guard does for the user's indexes under uv: logins as uv finds them, and names that two of them offer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from .loopback import Index, serve
+from .packages import make_wheel
+from .uv_home import UvHome
+
+KEYRING = """#!/bin/sh
+[ "$1" = get ] && [ "$3" = anna ] && echo secret && exit 0
+exit 1
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[UvHome]:
+    """A home with a fresh feed of nothing that matters, and an index of one project."""
+    make_wheel(tmp_path / "files", "nice")
+    with serve(Index(tmp_path / "files", json=True)) as index:
+        home = UvHome(directory=tmp_path, index=index).make()
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        affected = [{"package": {"ecosystem": "PyPI", "name": "no-such"}, "versions": ["1"]}]
+        record = {"id": "MAL-2026-1", "published": now, "modified": now, "affected": affected}
+        (tmp_path / "records").mkdir()
+        (tmp_path / "records" / "one.json").write_text(json.dumps(record), encoding="utf-8")
+        assert home.guard("feed", "import", tmp_path / "records", "--source", "osv").code == 0
+        home.make_environment()
+        yield home
+
+
+def test_a_name_that_two_indexes_offer_is_said_under_uv_too(world: UvHome, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "others", "nice", "0.5")
+    with serve(Index(tmp_path / "others", json=True)) as other:
+        options = ["--index", other.url, "--index-strategy", "unsafe-best-match"]
+        ran = world.guard("uv", "pip", "install", *options, "nice")
+        world.write_project("nice")
+        locked = world.guard("uv", "lock", *options)
+    assert ran.code == 0, ran.text
+    assert "warning[ambiguous-index]: nice 1.0 is offered by 2 indexes" in ran.err
+    assert "warning[ambiguous-index]: nice 1.0 is offered by 2 indexes" in locked.err, locked.text
+
+
+def test_an_index_that_wants_a_login_gets_the_one_of_the_keyring_where_uv_would_ask_it(
+    world: UvHome, tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "keyring"
+    program.parent.mkdir()
+    program.write_text(KEYRING, encoding="utf-8")
+    program.chmod(0o755)
+    world.extra["PATH"] = f"{program.parent}:{world.environ()['PATH']}"
+    with behind_a_login(world.index) as (url, logins):
+        asked = ["pip", "install", "--default-index", url.replace("://", "://anna@"), "nice"]
+        without = world.guard("uv", *asked)
+        ran = world.guard("uv", *asked, "--keyring-provider", "subprocess")
+    assert without.code != 0, without.text
+    assert ran.code == 0, ran.text
+    assert "anna:secret" in logins
+
+
+@contextmanager
+def behind_a_login(index: Index) -> Iterator[tuple[str, set[str]]]:
+    """Serve an index's pages to whoever logs in as anna; its files are where they were."""
+    logins: set[str] = set()
+
+    class Gate(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+            logins.add(login)
+            page = index.page(self.path.rstrip("/").rpartition("/")[2]) if login == "anna:secret" else None
+            self.send_response(200 if page else 401)
+            body = page[1].replace(b'"/files/', f'"http://127.0.0.1:{index.port}/files/'.encode()) if page else b""
+            for name, value in (
+                ("Content-Type", page[0] if page else "text/plain"),
+                ("Content-Length", str(len(body))),
+            ):
+                self.send_header(name, value)
+            if not page:
+                self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gate) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/simple/", logins
+        finally:
+            server.shutdown()
