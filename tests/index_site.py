@@ -196,7 +196,7 @@ class Front:
             screen=self.screen,
             state=self.home / "state",
             cache=self.home / "cache",
-            fetcher=Fetcher(network=self.network),
+            fetcher=lambda: Fetcher(network=self.network),
             now=self.now,
             offline=offline,
         )

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from installguard.index.fetching import Network, decoded
-from installguard.index.loopback import Room
+from installguard.index.judged import Room
 from installguard.index.upstream import Upstream
 
 from .index_site import JSON, Front, Reply, Site, clock_of_the_system, entry, get, serve_site

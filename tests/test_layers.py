@@ -12,20 +12,21 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "installguard"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-PURE = ("dataclass", "errors", "model", "osv", "policy", "checks", "reporters")
+PURE = ("dataclass", "errors", "names", "model", "osv", "policy", "checks", "reporters")
 EDGE = ("config", "feeds", "frontends", "hook", "licensing")
 TOP = ("cli", "verbs", "doctor", "__main__")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "dataclass": (),
+    "names": (),
     "errors": (),
-    "model": ("dataclass", "errors", "policy"),
-    "osv": ("dataclass", "errors", "model"),
-    "policy": ("dataclass", "errors", "model"),
-    "checks": ("dataclass", "errors", "model", "osv", "policy"),
-    "reporters": ("", "dataclass", "errors", "model", "osv", "policy"),
+    "model": ("dataclass", "errors", "names", "policy"),
+    "osv": ("dataclass", "errors", "names", "model"),
+    "policy": ("dataclass", "errors", "names", "model"),
+    "checks": ("dataclass", "errors", "names", "model", "osv", "policy"),
+    "reporters": ("", "dataclass", "errors", "names", "model", "osv", "policy"),
     **dict.fromkeys(EDGE, PURE),
-    "index": ("dataclass", "errors", "model"),
+    "index": ("dataclass", "errors", "names", "model"),
     "frontends": (*PURE, "hook"),  # the hook is a file that the front-end starts, and whose channel it serves
     "judge": (*PURE, "licensing"),
     "session": (*PURE, *EDGE, "index", "judge"),
@@ -38,6 +39,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 HEAVY = {
     "dataclasses",
+    "packaging.utils",
+    "packaging.specifiers",
     "httpx",
     "pip_api",
     "sqlite3",

@@ -127,7 +127,7 @@ def installed_by_pip(python: str, environ: Mapping[str, str]) -> tuple[str, ...]
     pip-api runs in a process and an empty directory of its own: it starts pip when it is imported, by `-m`, which
     would run a `pip.py` that lies in the current directory, and it is told by the environment which pip to ask.
     """
-    from packaging.utils import canonicalize_name
+    from .names import canonicalize_name
 
     asking = {**environ, "PIPAPI_PYTHON_LOCATION": python}
     try:

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from packaging.utils import NormalizedName
-
-from .index.fetching import Fetcher, Network
 from .index.loopback import LoopbackIndex
 from .index.pages import Page, Screen
 from .index.upstream import Credentials, Upstream, credentials_in
+from .names import NormalizedName
+
+if TYPE_CHECKING:
+    from .index.fetching import Fetcher
 
 DEFAULT_TIMEOUT = 30.0
 KEYRING_SECONDS = 30
@@ -82,7 +84,7 @@ def open_front(
         screen=screen,
         state=cache / "index",
         cache=cache / "index" / "pages",
-        fetcher=Fetcher(network_of(environ, keyring=keyring)),
+        fetcher=lambda: fetcher(environ, keyring=keyring),
         now=time.time,
         offline=offline,
     )
@@ -108,14 +110,17 @@ def logins(upstreams: Iterable[Upstream], environ: Mapping[str, str]) -> str:
     return "".join(found.values())
 
 
-def network_of(environ: Mapping[str, str], *, keyring: bool) -> Network:
-    """Return how the user lets uv use the network."""
-    return Network(
+def fetcher(environ: Mapping[str, str], *, keyring: bool) -> Fetcher:
+    """Return what asks the user's indexes, as the user lets uv use the network."""
+    from .index.fetching import Fetcher, Network
+
+    network = Network(
         timeout=timeout_of(environ),
         clock=time.monotonic,
         netrc=netrc_of(environ),
         credentials=of_keyring(environ) if keyring else lambda url: None,
     )
+    return Fetcher(network)
 
 
 def netrc_of(environ: Mapping[str, str]) -> Path | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
-from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from .checks import run_checks
@@ -32,6 +31,7 @@ from .model import (
     parse_version,
     version_key,
 )
+from .names import NormalizedName
 from .policy import Policy, rule
 
 Stage: TypeAlias = Literal["source", "final", "contents", "install", "starved", "ping"]

@@ -12,10 +12,10 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from packaging.utils import NormalizedName, canonicalize_name, canonicalize_version
 from packaging.version import Version
 
 from .dataclass import dataclass, field
+from .names import NormalizedName, canonicalize_name, canonicalize_version
 
 if TYPE_CHECKING:
     from .policy import Policy, Ruling

@@ -12,7 +12,6 @@ from itertools import groupby
 from operator import itemgetter, lt
 from typing import Final, Literal, TypeAlias, TypeVar, cast
 
-from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from .dataclass import dataclass, replace
@@ -28,6 +27,7 @@ from .model import (
     parse_version,
     version_key,
 )
+from .names import NormalizedName, canonicalize_name
 
 Rate: TypeAlias = Callable[[str], "float | None"]
 """The base score of a CVSS vector, 0.0 to 10.0, or `None` where it cannot be read."""

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta, timezone
 from itertools import groupby
 from operator import itemgetter
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from packaging.specifiers import SpecifierSet
-from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from .dataclass import dataclass, field
@@ -27,8 +25,19 @@ from .model import (
     Verdict,
     parse_version,
 )
+from .names import NormalizedName
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 Preset: TypeAlias = Literal["relaxed", "default", "strict"]
+
+
+def any_version() -> SpecifierSet:
+    """Return what admits every version; few policies name versions, so `packaging.specifiers` is imported for those."""
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +45,7 @@ class PackageMatch:
     """A glob over normalised names with an optional specifier: `acme-*`, `uwsgi==2.*`."""
 
     pattern: str
-    specifier: SpecifierSet = field(default_factory=SpecifierSet)
+    specifier: SpecifierSet = field(default_factory=any_version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

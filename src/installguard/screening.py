@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timezone
 
-from packaging.utils import NormalizedName
-
 from . import __version__
 from .dataclass import dataclass
 from .index.pages import Decision, Denied, Entry, Hidden, Page
 from .judge import Judge
 from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key
+from .names import NormalizedName
 from .policy import PackageMatch, Policy, Ruling
 
 

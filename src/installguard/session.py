@@ -14,13 +14,12 @@ from .dataclass import dataclass, replace
 from .errors import ExitCode
 
 if TYPE_CHECKING:
-    from packaging.utils import NormalizedName
-
     from .feeds.store import Snapshot
     from .frontends.launch import Launch
     from .frontends.pip import PipOutcome
     from .judge import Advisories, Judge
     from .model import Advisory, Distribution, Run, SnapshotInfo, Target, Verdict
+    from .names import NormalizedName
     from .policy import Policy
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from packaging.utils import canonicalize_name
-
 from .dataclass import dataclass, replace
 from .errors import UnjudgedError
 from .frontends.locks import Registry, read_lock
@@ -36,6 +34,7 @@ from .frontends.uv.toml_texts import TomlError, read_toml, with_index_tables
 from .fronting import Front, beside_proxies, logins, open_front
 from .index.upstream import Upstream, parse_upstream
 from .model import LocalTree, version_key
+from .names import canonicalize_name
 from .screening import PageScreen, Wishes
 
 if TYPE_CHECKING:

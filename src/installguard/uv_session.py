@@ -24,14 +24,13 @@ from .session import Conclusion, Request, describe_run, open_judge, ruled_exit_c
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from packaging.utils import NormalizedName
-
     from .frontends.uv.command import UvCommand
     from .frontends.uv.program import Program
     from .frontends.uv.running import UvOutcome
     from .frontends.uv.staging import Change, Staging
     from .index.pages import Page
     from .model import Distribution, Release, Target, Verdict
+    from .names import NormalizedName
     from .uv_scene import Scene
 
 

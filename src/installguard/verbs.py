@@ -17,10 +17,9 @@ from .errors import ExitCode, UsageError
 from .session import Conclusion, Request, judge_releases, open_advisories, read_policy
 
 if TYPE_CHECKING:
-    from packaging.utils import NormalizedName
-
     from .feeds.update import UpdateResult
     from .model import SnapshotInfo, SourceInfo
+    from .names import NormalizedName
     from .policy import Policy
 
 ADVISORY_ID = re.compile(r"(CVE|GHSA|MAL|OSV|PYSEC)-", re.IGNORECASE)

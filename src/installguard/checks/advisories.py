@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from packaging.utils import NormalizedName
-
 from ..dataclass import dataclass
 from ..model import Advisory, Code, Distribution, Evidence, Finding, LegacyVersion, Level, Release
+from ..names import NormalizedName
 from ..osv import Affected, Indeterminate, Unaffected, affecting
 from ..policy import Policy
 from .exploited import exploited, marked

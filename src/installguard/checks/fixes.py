@@ -6,11 +6,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from ..dataclass import dataclass
 from ..model import Advisory, AnyVersion, Release, parse_version
+from ..names import NormalizedName
 from ..osv import Unaffected, affecting
 from ..policy import fixed_versions, has_fix
 

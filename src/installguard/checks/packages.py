@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING
 
 from ..model import AnyVersion, Code, Distribution, Evidence, Finding, LegacyVersion
+from ..names import canonicalize_name
 from ..policy import DeniedPackage, PackageMatch, Policy
 from .subjects import subjects
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 
 def check_denied(evidence: Evidence, policy: Policy) -> Iterator[Finding]:

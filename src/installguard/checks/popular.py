@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from packaging.utils import NormalizedName
+from ..names import NormalizedName
 
 _NAMES = """
 absl-py aiobotocore aiofiles aiohttp aiosignal aiosqlite alembic altair amqp annotated-types ansible

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import permutations
 from string import ascii_lowercase, digits
 
-from packaging.utils import NormalizedName
-
 from ..model import Artifact, Code, Distribution, Evidence, Finding
+from ..names import NormalizedName
 from ..policy import Policy
 from .popular import BUILT_IN
 from .subjects import subjects

@@ -7,14 +7,15 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, timedelta
 from os.path import normpath
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..dataclass import dataclass
 from ..model import Level, Severity, SourceKind
 from ..policy import DeniedPackage, IndexPin, PackageMatch, Preset, SourcePolicy
 from .toml import printable, quote_key
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 LONGEST = timedelta(days=3650)
@@ -190,6 +191,8 @@ def parse_date(value: object, _: Context) -> date:
 
 def parse_specifier(text: str) -> SpecifierSet:
     """Return the version specifier (PEP 440) that *text* is; nothing at all admits every version."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     problem = f"{shown(text.strip())} is not a version specifier (write name==1.2, name<2 or name===as-is)"
     if text.strip() and not all(part.strip() for part in text.split(",")):
         mistake(problem)

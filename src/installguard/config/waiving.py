@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
-
-from packaging.specifiers import SpecifierSet
-from packaging.utils import NormalizedName, canonicalize_name
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PolicyError
 from ..model import Code
+from ..names import NormalizedName, canonicalize_name
 from ..policy import Waiver
 from .toml import quote
 from .values import (
@@ -27,6 +25,9 @@ from .values import (
     parse_text,
     shown,
 )
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 LONGEST_WAIVER = timedelta(days=180)
 SHORTEST_REASON = 10

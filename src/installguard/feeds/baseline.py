@@ -12,9 +12,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from packaging.utils import canonicalize_name
-
 from ..model import Advisory, Affects, SourceInfo, parse_version, version_key
+from ..names import canonicalize_name
 
 BASELINE: Final = "baseline"
 """The name of the built-in source; no feed may take it."""

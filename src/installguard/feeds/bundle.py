@@ -17,11 +17,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from packaging.utils import canonicalize_name
-
 from ..dataclass import replace
 from ..errors import FeedError, UsageError
 from ..model import Advisory
+from ..names import canonicalize_name
 from .imports import ZIP_ERRORS, ImportResult, check_name, check_signature
 from .lists import check_lines
 from .rows import decode, encode

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, cast
 
-from packaging.utils import InvalidName, canonicalize_name
-
 from ..errors import FeedError
 from ..model import SourceKind
 from ..osv import RecordError, parse_time
@@ -63,6 +61,8 @@ def _cve(value: object) -> str:
 
 
 def _project(value: object) -> str:
+    from packaging.utils import InvalidName, canonicalize_name
+
     try:
         return canonicalize_name(value if isinstance(value, str) else "", validate=True)
     except InvalidName as error:

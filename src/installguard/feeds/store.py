@@ -15,11 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from ..dataclass import dataclass, field, replace
 from ..errors import FeedError
 from ..model import Advisory, SnapshotInfo, SourceInfo, SourceKind
+from ..names import NormalizedName, canonicalize_name
 from ..osv import merge
 from ..policy import SourcePolicy
 from .baseline import always_malicious, baseline_advisories, baseline_digest, baseline_info

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import NormalizedName
-
 from ..dataclass import dataclass, replace
 from ..errors import UsageError
 from ..model import Artifact, Distribution, Origin, version_key
+from ..names import NormalizedName
 from .pins import UNDERSTOOD, names_release, read_targets
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from ..dataclass import dataclass, replace
 from ..errors import UnjudgedError
 from ..model import Distribution, Installed, Release, parse_version
+from ..names import NormalizedName, canonicalize_name
 
 _METADATA_LIMIT = 1024 * 1024
 """Bytes of a metadata file that are read at most; the header stands at its beginning."""

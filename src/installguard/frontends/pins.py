@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from ..dataclass import dataclass, replace
 from ..errors import UnjudgedError, UsageError
 from ..model import Artifact, Distribution, Hashes, Release, parse_version, version_key
+from ..names import NormalizedName, canonicalize_name
 
 UNDERSTOOD = "understood are NAME==VERSION, NAME===VERSION and -r FILE of such lines"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from installguard.errors import UnjudgedError
 from installguard.model import (
     Artifact,
@@ -24,6 +22,8 @@ from installguard.model import (
     WheelContents,
     parse_release,
 )
+
+from ..names import NormalizedName, canonicalize_name
 
 Item = Mapping[str, Any]
 

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from packaging.utils import NormalizedName
-
 from ..dataclass import dataclass
 from ..model import Artifact, Hashes, ProjectStatus
+from ..names import NormalizedName
 from .filenames import read_filename
 from .pages import Entry
 from .upstream import Upstream, without_credentials

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from ..model import ArtifactKind
+from ..names import NormalizedName, canonicalize_name
 
 SDIST = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|tlz|tzst|taz|tar\.(gz|bz2|xz|lz|lzma|zst|z))$", re.IGNORECASE)
 """Every ending under which some pip or uv takes a file for a source distribution."""

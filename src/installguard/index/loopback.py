@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
-from urllib.parse import quote, unquote
-
-from packaging.utils import NormalizedName
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from ..dataclass import dataclass
 from ..errors import GuardError, UnjudgedError
+from ..names import NormalizedName
 from .addresses import Address, take_address
-from .documents import read_document, written_type
-from .entries import Source
-from .fetching import Fetched, Unchanged
-from .keeping import Kept, Shelf, Validators, Writing, confirmed
-from .local import read_local
-from .pages import Denied, Entry, Hidden, Page, PageError, Screen
-from .serving import Answer, Request, Server, printable
+from .pages import Page, PageError, Screen
+from .serving import UNJUDGED, Answer, Request, Server, printable
 from .upstream import Credentials, Upstream
 
-LARGEST_PAGE = 64 << 20
-ROOM = 32 << 20
-"""Bytes of pages that are taken apart at the same time; that takes about ten times as much memory."""
-LARGEST_SHELF = 512 << 20
-PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-REDO = re.compile(r"no-cache|max-age=0\b")
+if TYPE_CHECKING:
+    from .judged import Fetch, JudgedPages
 
-UNJUDGED = 424
-"""Failed Dependency: where judging or the cache fails. Installers try again for seconds on anything from 500 on."""
+PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 NOT_FOUND = Answer(status=404)
 STRANGER = Answer(status=404, last=True)
-
-
-class Fetch(Protocol):
-    """Asks upstream indexes."""
-
-    def fetch(self, upstream: Upstream, url: str, known: Validators, body: Writing) -> Fetched | Unchanged:
-        """Write the page at *url* to *body*, unless it is what is *known*; raises `PageError`."""
-        ...
-
-    def credentials(self, upstream: Upstream) -> Credentials | None:
-        """Return what this index is asked with."""
-        ...
-
-    def close(self) -> None:
-        """Cut every connection."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,26 +58,27 @@ class LoopbackIndex:
         screen: Screen,
         state: Path,
         cache: Path,
-        fetcher: Fetch,
+        fetcher: Callable[[], Fetch],
         now: Callable[[], float],
         offline: bool = False,
     ) -> None:
-        """*state* keeps the addresses, *cache* the pages; *now* tells seconds since the epoch."""
+        """*state* keeps the addresses, *cache* the pages; *now* tells seconds since the epoch.
+
+        What fetches pages is made, and all that it takes imported, when the first page is asked for.
+        """
         self._upstreams = {upstream.key: upstream for upstream in upstreams}
         self._screen = screen
         self._state = state
-        self._shelf = Shelf(directory=cache)
+        self._cache = cache
         self._fetcher = fetcher
         self._now = now
         self._offline = offline
-        self._room = Room(ROOM)
         self._lock = threading.Lock()
-        self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
+        self._opening = threading.Lock()
+        self._opened: JudgedPages | None = None
         self._asked: dict[tuple[str, str | None], Asked] = {}
         self._denied: dict[tuple[str, str], AskedDenied] = {}
         self._problems: list[GuardError] = []
-        self._passing: set[tuple[str, str | None]] = set()
-        self._wrote = False
         self._address: Address | None = None
         self._server: Server | None = None
 
@@ -124,11 +95,8 @@ class LoopbackIndex:
         """Hang up on installers and indexes, and tidy the cache."""
         if self._server is not None:
             self._server.close()
-        self._fetcher.close()
-        for key, project in self._passing:
-            self._shelf.drop(key, project)
-        if self._wrote:
-            self._shelf.prune(LARGEST_SHELF)
+        if self._opened is not None:
+            self._opened.close()
 
     @property
     def base(self) -> str:
@@ -163,29 +131,36 @@ class LoopbackIndex:
         """Return what the index is asked with: the installer needs it for files on the same host, and our pages do not
         say it, because installers write the URLs of files into lock files and caches.
         """
-        return self._fetcher.credentials(upstream)
+        return self._pages.credentials(upstream)
 
     def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
         """Return the page as it was last seen, without asking the index; `None` where there is none."""
-        if upstream.local:
-            with suppress(PageError):
-                facts, content = read_local(upstream, project, most=LARGEST_PAGE)
-                return read_document(content, facts.content_type, _source(upstream, project, facts)).page
-            return None
-        kept = self._shelf.look(upstream.key, project)
-        body = self._shelf.body(upstream.key, project, kept) if kept else None
-        if kept is None or body is None:
-            return None
-        with suppress(PageError):
-            return read_document(body, kept.content_type, _source(upstream, project, kept)).page
-        return None
+        return self._pages.page(upstream, project)
+
+    @property
+    def _pages(self) -> JudgedPages:
+        with self._opening:
+            if self._opened is None:
+                from .judged import JudgedPages
+
+                self._opened = JudgedPages(
+                    base=self.base,
+                    screen=self._screen,
+                    cache=self._cache,
+                    fetcher=self._fetcher(),
+                    now=self._now,
+                    offline=self._offline,
+                )
+            return self._opened
 
     def _respond(self, request: Request) -> Answer:
         """Answer what is meant for us; everything else is not there."""
         if self._address is None or request.headers.get("host") != self._address.authority:
             return STRANGER
         token, *rest = request.target.partition("?")[0][1:].split("/")
-        if not hmac.compare_digest(token, self._address.token):
+        from hmac import compare_digest
+
+        if not compare_digest(token, self._address.token):
             return STRANGER
         upstream = self._upstreams.get(rest[0]) if rest else None
         match rest[1:]:
@@ -210,7 +185,7 @@ class LoopbackIndex:
 
     def _answer_page(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
         try:
-            answer = self._page(upstream, project, request)
+            answer = self._pages.answer(upstream, project, request)
         except PageError as error:
             answer = _plain(error.status, str(error), error.challenge)
         except GuardError as error:
@@ -227,129 +202,6 @@ class LoopbackIndex:
             self._problems.append(error)
         return _plain(UNJUDGED, str(error))
 
-    def _page(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
-        """Return the judged page, or that it is the one which the installer has."""
-        redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
-        kept, body = self._current(upstream, project, redo=redo)
-        tag = self._tag(upstream, kept)
-        if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
-            return Answer(status=304, headers=_caching(tag))
-        with self._room.taken(kept.size):
-            if body is None:
-                kept, body = self._loaded(upstream, project, kept)
-                tag = self._tag(upstream, kept)
-            document = read_document(body, kept.content_type, _source(upstream, project, kept))
-            written = document.write(self._places(upstream, document.page))
-        headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
-        return Answer(status=200, body=written, headers=headers)
-
-    def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
-        """Return the page that is kept and its body, fetched again where that is gone or damaged."""
-        body = self._shelf.body(upstream.key, project, kept)
-        if body is None:
-            self._shelf.drop(upstream.key, project)
-            kept, _ = self._current(upstream, project, redo=True)
-            body = self._shelf.body(upstream.key, project, kept)
-        if body is None:
-            raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
-        return kept, body
-
-    def _places(self, upstream: Upstream, page: Page) -> Callable[[Entry], str | None]:
-        """Return where each entry of a page is to be found, as the screen decides."""
-        decisions = self._screen(page)
-
-        def place(entry: Entry) -> str | None:
-            match decisions.get(entry.artifact.filename) or (Denied(reason=entry.problem) if entry.problem else None):
-                case Denied(reason=reason):
-                    return self._denied_url(upstream, entry, reason)
-                case Hidden():
-                    return None
-                case None:
-                    return entry.href
-
-        return place
-
-    def _denied_url(self, upstream: Upstream, entry: Entry, reason: str) -> str:
-        """Return a URL of ours that says the reason, with the file's hash."""
-        _, hash_sign, fragment = entry.href.partition("#")
-        parts = (entry.project or "-", printable(reason) or "denied", entry.artifact.filename)
-        path = "/".join(quote(part, safe="") for part in parts)
-        return f"{self.base}/{upstream.key}/denied/{path}{hash_sign}{fragment}"
-
-    def _tag(self, upstream: Upstream, kept: Kept) -> str:
-        """Return the `ETag` of what is written from a page."""
-        facts = (kept.digest, kept.url, kept.content_type, self._screen.digest(), self.base, upstream.key)
-        return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
-
-    def _current(self, upstream: Upstream, project: NormalizedName | None, *, redo: bool) -> tuple[Kept, bytes | None]:
-        """Return what is known of the page as it is now, and its body where that is at hand; raises `PageError`."""
-        if upstream.local:
-            return read_local(upstream, project, most=LARGEST_PAGE)
-        with self._alone(upstream.key, project):
-            kept = self._shelf.look(upstream.key, project)
-            if self._offline:
-                if kept is None:
-                    raise PageError("guard is offline, and the page is not in its cache", status=UNJUDGED)
-                return kept, None
-            if kept is not None and kept.fresh(self._now()) and not redo:
-                return kept, None
-            return self._fetched(upstream, project, kept), None
-
-    def _fetched(self, upstream: Upstream, project: NormalizedName | None, kept: Kept | None) -> Kept:
-        """Ask the index for the page, or whether it is still the one that is kept; raises `PageError`."""
-        url, shelf = upstream.page_url(project), self._shelf
-        known = kept.validators if kept else Validators()
-        try:
-            with shelf.writing(upstream.key, most=LARGEST_PAGE, where=url) as (body, path):
-                answer = self._fetcher.fetch(upstream, url, known, body)
-                now, self._wrote = self._now(), True
-                match answer:
-                    case Unchanged(fresh_for=fresh_for):
-                        if kept is None:
-                            raise PageError("the index answered 304 to no condition", status=502, where=url)
-                        current, path_or_none = confirmed(kept, fetched_at=now, fresh_for=fresh_for), None
-                    case Fetched():
-                        current, path_or_none = _kept(answer, body, now), path
-                        if not answer.lasting:
-                            self._passing.add((upstream.key, project))
-                body.close()
-                shelf.put(upstream.key, project, current, path_or_none)
-        except OSError as error:
-            what = f"the page cannot be kept: {error.strerror or error}"
-            raise PageError(what, status=UNJUDGED, where=str(shelf.directory)) from error
-        return current
-
-    @contextmanager
-    def _alone(self, key: str, project: str | None) -> Iterator[None]:
-        """Let one thread at a time find out about a page; the next one finds it kept."""
-        with self._lock:
-            lock = self._one_at_a_time.setdefault((key, project), threading.Lock())
-        with lock:
-            yield
-
-
-class Room:
-    """Bounds how many bytes of pages are worked on at the same time."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free = size
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Wait until there is room for *size* bytes, and take it; what is larger than all has it alone."""
-        size = min(size, self._size)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += size
-                self._changed.notify_all()
-
 
 def _plain(status: int, reason: str, challenge: str | None = None) -> Answer:
     """Return a refusal that says why in its reason phrase, which is what installers show."""
@@ -357,26 +209,3 @@ def _plain(status: int, reason: str, challenge: str | None = None) -> Answer:
     headers = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))
     more = (("WWW-Authenticate", challenge),) if challenge else ()
     return Answer(status=status, reason=line, body=line.encode() + b"\n", headers=(*headers, *more))
-
-
-def _caching(tag: str) -> tuple[tuple[str, str], ...]:
-    """Return the headers by which installers keep a page, but ask each time whether it is still good."""
-    return ("ETag", tag), ("Cache-Control", "no-cache")
-
-
-def _source(upstream: Upstream, project: NormalizedName | None, kept: Kept) -> Source:
-    return Source(upstream=upstream, project=project, url=kept.url, index=upstream.address)
-
-
-def _kept(answer: Fetched, body: Writing, now: float) -> Kept:
-    return Kept(
-        url=answer.url,
-        content_type=answer.content_type,
-        digest=body.digest,
-        size=body.size,
-        fetched_at=now,
-        fresh_for=answer.fresh_for,
-        etag=answer.etag,
-        last_modified=answer.last_modified,
-        lasting=answer.lasting,
-    )

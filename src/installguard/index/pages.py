@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-from packaging.utils import NormalizedName
-
 from ..dataclass import dataclass
 from ..errors import GuardError
 from ..model import Artifact, ProjectStatus
+from ..names import NormalizedName
 from .upstream import Upstream
 
 

@@ -20,6 +20,9 @@ IDLE_SECONDS = 120.0
 SEND_SECONDS = 60.0
 LONGEST_REASON = 300
 
+UNJUDGED = 424
+"""Failed Dependency: where judging or the cache fails. Installers try again for seconds on anything from 500 on."""
+
 PHRASES = {200: "OK", 304: "Not Modified", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from packaging.utils import NormalizedName
-
 from ..model import Distribution
+from ..names import NormalizedName
 
 Chain = tuple[NormalizedName, ...]
 

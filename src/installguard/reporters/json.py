@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TypeAlias
 
-from packaging.utils import NormalizedName
-
 from .. import __version__
 from ..model import (
     Advisory,
@@ -27,6 +25,7 @@ from ..model import (
     VcsCheckout,
     Verdict,
 )
+from ..names import NormalizedName
 from ..policy import Ruling, Waiver
 from .chains import Chain, chains, path_to
 from .outcome import counts, levels, outcome

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from packaging.utils import canonicalize_name
-
 from ..model import Artifact, Code, Finding, Installed, Run
+from ..names import canonicalize_name
 from .plain import plain
 
 REASON = "say why this is acceptable"

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 
-from packaging.utils import NormalizedName
-
 from ..dataclass import dataclass
 from ..model import (
     Advisory,
@@ -26,6 +24,7 @@ from ..model import (
     VcsCheckout,
     Verdict,
 )
+from ..names import NormalizedName
 from ..policy import Ruling
 from .chains import Chain, chains, path_to
 from .outcome import counts

@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from packaging.utils import NormalizedName
-
 from ...dataclass import dataclass, field
 from ...model import AnyVersion, ArtifactKind, DirectUrl, Distribution, Hashes, LocalTree, VcsCheckout
+from ...names import NormalizedName
 
 LockFormat: TypeAlias = Literal["uv", "pylock", "poetry", "pdm", "pipfile"]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from ...model import AnyVersion, ArtifactKind, DirectUrl, LocalTree, parse_version
+from ...names import NormalizedName, canonicalize_name
 from .entries import LockedFile, Registry, Source
 from .tables import Table
 

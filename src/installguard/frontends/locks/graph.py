@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from packaging.utils import NormalizedName
-
 from ...dataclass import dataclass
+from ...names import NormalizedName
 from .entries import Dependency, LockedPackage
 
 Key = tuple[NormalizedName, str | None]

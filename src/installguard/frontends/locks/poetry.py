@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from packaging.utils import NormalizedName
-
 from ...dataclass import replace
 from ...model import AnyVersion, LocalTree, VcsCheckout
+from ...names import NormalizedName
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
 from .files import file_source, is_project_itself, kind_of, may_be_of, refuse_strangers, without_credentials
 from .scopes import group_scope

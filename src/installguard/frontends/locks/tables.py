@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from ...dataclass import dataclass
 from ...errors import UsageError
 from ...model import AnyVersion, Hashes, parse_version
+from ...names import NormalizedName, canonicalize_name
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 _DIGEST = re.compile(r"([A-Za-z0-9_-]{1,20})[:=]([0-9A-Fa-f]{8,200})\Z")

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from packaging.utils import NormalizedName
-
 from ...model import LocalTree, VcsCheckout
+from ...names import NormalizedName
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
 from .files import file_name, file_source, kind_of, only_source, refuse_strangers, without_credentials
 from .scopes import with_scopes

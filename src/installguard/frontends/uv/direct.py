@@ -11,16 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    NormalizedName,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
-from packaging.version import InvalidVersion
-
 from ...dataclass import dataclass
 from ...model import (
     ArtifactKind,
@@ -33,6 +23,7 @@ from ...model import (
     parse_release,
     version_key,
 )
+from ...names import NormalizedName, canonicalize_name
 
 HASHED = 1024 * 1024 * 1024
 """Bytes of a file up to which its hash is told."""
@@ -206,6 +197,9 @@ def _hashes(written: Sequence[str]) -> Hashes:
 
 def release_of(filename: str) -> Release | None:
     """Return the release that the name of a wheel or an sdist tells; `None` where it tells none."""
+    from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+    from packaging.version import InvalidVersion
+
     try:
         if filename.lower().endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(filename)

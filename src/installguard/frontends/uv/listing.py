@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from ...model import Release, parse_version
+from ...names import NormalizedName, canonicalize_name
 from .command import UvCommand
 
 Listing: TypeAlias = frozenset[Release]

@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from packaging.utils import NormalizedName, canonicalize_name
-
 from ...dataclass import dataclass, field, replace
 from ...errors import UnjudgedError, UsageError
 from ...model import DirectUrl, Distribution, LocalTree, Release, VcsCheckout, parse_release
+from ...names import NormalizedName, canonicalize_name
 from .command import UvCommand
 from .direct import Asked, expanded, local_path, locate, parse_asked, parse_tool, release_of, separated, wheel_requires
 from .options import options_of

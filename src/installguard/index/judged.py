@@ -1,0 +1,237 @@
+"""Pages of the user's indexes: fetched, kept, judged, and written again as the screen decides."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from ..names import NormalizedName
+from .documents import read_document, written_type
+from .entries import Source
+from .fetching import Fetched, Unchanged
+from .keeping import Kept, Shelf, Validators, Writing, confirmed
+from .local import read_local
+from .pages import Denied, Entry, Hidden, Page, PageError, Screen
+from .serving import UNJUDGED, Answer, Request, printable
+from .upstream import Credentials, Upstream
+
+LARGEST_PAGE = 64 << 20
+ROOM = 32 << 20
+"""Bytes of pages that are taken apart at the same time; that takes about ten times as much memory."""
+LARGEST_SHELF = 512 << 20
+REDO = re.compile(r"no-cache|max-age=0\b")
+
+
+class Fetch(Protocol):
+    """Asks upstream indexes."""
+
+    def fetch(self, upstream: Upstream, url: str, known: Validators, body: Writing) -> Fetched | Unchanged:
+        """Write the page at *url* to *body*, unless it is what is *known*; raises `PageError`."""
+        ...
+
+    def credentials(self, upstream: Upstream) -> Credentials | None:
+        """Return what this index is asked with."""
+        ...
+
+    def close(self) -> None:
+        """Cut every connection."""
+        ...
+
+
+class JudgedPages:
+    """The pages that the user's indexes offer, as an installer is to see them; used in many threads at once."""
+
+    def __init__(
+        self, *, base: str, screen: Screen, cache: Path, fetcher: Fetch, now: Callable[[], float], offline: bool
+    ) -> None:
+        """*base* is what the URLs of denied files begin with; *now* tells seconds since the epoch."""
+        self._base = base
+        self._screen = screen
+        self._shelf = Shelf(directory=cache)
+        self._fetcher = fetcher
+        self._now = now
+        self._offline = offline
+        self._room = Room(ROOM)
+        self._lock = threading.Lock()
+        self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
+        self._passing: set[tuple[str, str | None]] = set()
+        self._wrote = False
+
+    def close(self) -> None:
+        """Hang up on the indexes, and tidy the cache."""
+        self._fetcher.close()
+        for key, project in self._passing:
+            self._shelf.drop(key, project)
+        if self._wrote:
+            self._shelf.prune(LARGEST_SHELF)
+
+    def credentials(self, upstream: Upstream) -> Credentials | None:
+        """Return what an index is asked with."""
+        return self._fetcher.credentials(upstream)
+
+    def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
+        """Return the page as it was last seen, without asking the index; `None` where there is none."""
+        if upstream.local:
+            with suppress(PageError):
+                facts, content = read_local(upstream, project, most=LARGEST_PAGE)
+                return read_document(content, facts.content_type, _source(upstream, project, facts)).page
+            return None
+        kept = self._shelf.look(upstream.key, project)
+        body = self._shelf.body(upstream.key, project, kept) if kept else None
+        if kept is None or body is None:
+            return None
+        with suppress(PageError):
+            return read_document(body, kept.content_type, _source(upstream, project, kept)).page
+        return None
+
+    def answer(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
+        """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
+        redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
+        kept, body = self._current(upstream, project, redo=redo)
+        tag = self._tag(upstream, kept)
+        if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
+            return Answer(status=304, headers=_caching(tag))
+        with self._room.taken(kept.size):
+            if body is None:
+                kept, body = self._loaded(upstream, project, kept)
+                tag = self._tag(upstream, kept)
+            document = read_document(body, kept.content_type, _source(upstream, project, kept))
+            written = document.write(self._places(upstream, document.page))
+        headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
+        return Answer(status=200, body=written, headers=headers)
+
+    def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
+        """Return the page that is kept and its body, fetched again where that is gone or damaged."""
+        body = self._shelf.body(upstream.key, project, kept)
+        if body is None:
+            self._shelf.drop(upstream.key, project)
+            kept, _ = self._current(upstream, project, redo=True)
+            body = self._shelf.body(upstream.key, project, kept)
+        if body is None:
+            raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
+        return kept, body
+
+    def _places(self, upstream: Upstream, page: Page) -> Callable[[Entry], str | None]:
+        """Return where each entry of a page is to be found, as the screen decides."""
+        decisions = self._screen(page)
+
+        def place(entry: Entry) -> str | None:
+            match decisions.get(entry.artifact.filename) or (Denied(reason=entry.problem) if entry.problem else None):
+                case Denied(reason=reason):
+                    return self._denied_url(upstream, entry, reason)
+                case Hidden():
+                    return None
+                case None:
+                    return entry.href
+
+        return place
+
+    def _denied_url(self, upstream: Upstream, entry: Entry, reason: str) -> str:
+        """Return a URL of ours that says the reason, with the file's hash."""
+        _, hash_sign, fragment = entry.href.partition("#")
+        parts = (entry.project or "-", printable(reason) or "denied", entry.artifact.filename)
+        path = "/".join(quote(part, safe="") for part in parts)
+        return f"{self._base}/{upstream.key}/denied/{path}{hash_sign}{fragment}"
+
+    def _tag(self, upstream: Upstream, kept: Kept) -> str:
+        """Return the `ETag` of what is written from a page."""
+        facts = (kept.digest, kept.url, kept.content_type, self._screen.digest(), self._base, upstream.key)
+        return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
+
+    def _current(self, upstream: Upstream, project: NormalizedName | None, *, redo: bool) -> tuple[Kept, bytes | None]:
+        """Return what is known of the page as it is now, and its body where that is at hand; raises `PageError`."""
+        if upstream.local:
+            return read_local(upstream, project, most=LARGEST_PAGE)
+        with self._alone(upstream.key, project):
+            kept = self._shelf.look(upstream.key, project)
+            if self._offline:
+                if kept is None:
+                    raise PageError("guard is offline, and the page is not in its cache", status=UNJUDGED)
+                return kept, None
+            if kept is not None and kept.fresh(self._now()) and not redo:
+                return kept, None
+            return self._fetched(upstream, project, kept), None
+
+    def _fetched(self, upstream: Upstream, project: NormalizedName | None, kept: Kept | None) -> Kept:
+        """Ask the index for the page, or whether it is still the one that is kept; raises `PageError`."""
+        url, shelf = upstream.page_url(project), self._shelf
+        known = kept.validators if kept else Validators()
+        try:
+            with shelf.writing(upstream.key, most=LARGEST_PAGE, where=url) as (body, path):
+                answer = self._fetcher.fetch(upstream, url, known, body)
+                now, self._wrote = self._now(), True
+                match answer:
+                    case Unchanged(fresh_for=fresh_for):
+                        if kept is None:
+                            raise PageError("the index answered 304 to no condition", status=502, where=url)
+                        current, path_or_none = confirmed(kept, fetched_at=now, fresh_for=fresh_for), None
+                    case Fetched():
+                        current, path_or_none = _kept(answer, body, now), path
+                        if not answer.lasting:
+                            self._passing.add((upstream.key, project))
+                body.close()
+                shelf.put(upstream.key, project, current, path_or_none)
+        except OSError as error:
+            what = f"the page cannot be kept: {error.strerror or error}"
+            raise PageError(what, status=UNJUDGED, where=str(shelf.directory)) from error
+        return current
+
+    @contextmanager
+    def _alone(self, key: str, project: str | None) -> Iterator[None]:
+        """Let one thread at a time find out about a page; the next one finds it kept."""
+        with self._lock:
+            lock = self._one_at_a_time.setdefault((key, project), threading.Lock())
+        with lock:
+            yield
+
+
+class Room:
+    """Bounds how many bytes of pages are worked on at the same time."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait until there is room for *size* bytes, and take it; what is larger than all has it alone."""
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
+def _caching(tag: str) -> tuple[tuple[str, str], ...]:
+    """Return the headers by which installers keep a page, but ask each time whether it is still good."""
+    return ("ETag", tag), ("Cache-Control", "no-cache")
+
+
+def _source(upstream: Upstream, project: NormalizedName | None, kept: Kept) -> Source:
+    return Source(upstream=upstream, project=project, url=kept.url, index=upstream.address)
+
+
+def _kept(answer: Fetched, body: Writing, now: float) -> Kept:
+    return Kept(
+        url=answer.url,
+        content_type=answer.content_type,
+        digest=body.digest,
+        size=body.size,
+        fetched_at=now,
+        fresh_for=answer.fresh_for,
+        etag=answer.etag,
+        last_modified=answer.last_modified,
+        lasting=answer.lasting,
+    )
