@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ class Advisories:
 
 def screen(policy: Policy | None = None, wishes: Wishes | None = None) -> PageScreen:
     """Return a screen on the twentieth of November."""
-    return PageScreen(Judge(policy or Policy(), Advisories(), lambda: NOW), wishes or Wishes())
+    return PageScreen(cache(lambda: Judge(policy or Policy(), Advisories(), lambda: NOW)), wishes or Wishes())
 
 
 def entry(
@@ -187,7 +188,7 @@ def test_the_digest_tells_policies_wishes_and_hours_apart() -> None:
         screen(policy).digest(),
         screen(wishes=Wishes(pinned=frozenset({PLAIN}))).digest(),
         screen(wishes=Wishes(locked=frozenset({(PLAIN, "1")}))).digest(),
-        PageScreen(Judge(Policy(), Advisories(), lambda: NOW + timedelta(hours=1)), Wishes()).digest(),
+        PageScreen(lambda: Judge(Policy(), Advisories(), lambda: NOW + timedelta(hours=1)), Wishes()).digest(),
     }
 
     assert len(digests) == 5

@@ -6,14 +6,17 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timezone
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .dataclass import dataclass
 from .index.pages import Decision, Denied, Entry, Hidden, Page
-from .judge import Judge
 from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key
 from .names import NormalizedName
-from .policy import PackageMatch, Policy, Ruling
+
+if TYPE_CHECKING:
+    from .judge import Judge
+    from .policy import PackageMatch, Policy, Ruling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +34,18 @@ class Wishes:
 class PageScreen:
     """Decides about the entries of pages by a judge; may be called in many threads at once."""
 
-    def __init__(self, judge: Judge, wishes: Wishes) -> None:
-        self._judge = judge
+    def __init__(self, judge: Callable[[], Judge], wishes: Wishes) -> None:
+        """*judge* gives the judge: it is not asked for before there is something to decide."""
+        self._open = judge
         self._wishes = wishes
         self._lock = threading.Lock()
         self._digest: str | None = None
         self._showing = False
         self._first: Callable[[], object] = lambda: None
+
+    @property
+    def _judge(self) -> Judge:
+        return self._open()
 
     def show_young(self) -> None:
         """From now on leave young wheels where they are: to find out whether anything older would have done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,7 +64,8 @@ class Scene:
     lock_path: Path | None
     """Where the lock of the project or script is, or would be."""
     lock: Lock | None
-    judge: Judge
+    opened: Callable[[], Judge]
+    """Gives the judge; to be called for the first time in the main thread, before anything is asked of the screen."""
     screen: PageScreen
     front: Front
     local: tuple[Upstream, ...]
@@ -73,6 +74,11 @@ class Scene:
     directory: Path
     """A private one, for files that uv reads."""
     stdout: int | None
+
+    @property
+    def judge(self) -> Judge:
+        """What judges; policy and feeds are opened when it is first needed."""
+        return self.opened()
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -88,7 +94,9 @@ class Scene:
 
 
 @contextmanager
-def open_scene(request: Request, path: str, command: UvCommand, judge: Judge, stdout: int | None) -> Iterator[Scene]:
+def open_scene(
+    request: Request, path: str, command: UvCommand, judge: Callable[[], Judge], stdout: int | None
+) -> Iterator[Scene]:
     """Read what uv would read, and put an index of ours in front of each of the user's; raises `GuardError`."""
     here = request.surroundings
     environ, cache = here.environ, here.cache()
@@ -132,7 +140,7 @@ def open_scene(request: Request, path: str, command: UvCommand, judge: Judge, st
             inputs=inputs,
             lock_path=lock_path,
             lock=lock,
-            judge=judge,
+            opened=judge,
             screen=screen,
             front=front,
             local=tuple({each.key: each for each in found.values() if command.kind in LOCKING and each.local}.values()),

@@ -11,8 +11,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,8 +68,10 @@ def guard_uv(
     if command.verb == ("venv",) and not (command.has("--seed") or environ.get("UV_VENV_SEED")):
         return run_uv(path, words, cwd=None, environ=environ, stdout=stdout).exit_code
     refuse_unknown(command)
-    with open_judge(request, refreshing=True) as judge, open_scene(request, path, command, judge, stdout) as scene:
-        return conclude(scene, run_guarded(scene))
+    with ExitStack() as stack:
+        judge = cache(lambda: stack.enter_context(open_judge(request, refreshing=True)))
+        with open_scene(request, path, command, judge, stdout) as scene:
+            return conclude(scene, run_guarded(scene))
 
 
 def refuse_unknown(command: UvCommand) -> None:
@@ -82,6 +86,8 @@ def refuse_unknown(command: UvCommand) -> None:
 
 def run_guarded(scene: Scene) -> Ended:
     """Run the command, unless what can be told beforehand stops it."""
+    if locks_at_once(scene):
+        return in_project(scene)
     from .judge import stops
 
     judge, asked = scene.judge, scene.inputs.distributions
@@ -102,7 +108,6 @@ def run_guarded(scene: Scene) -> Ended:
 
 def in_place(scene: Scene) -> Ended:
     """Run a command that writes no lock: what it builds and chooses from indexes is judged page by page."""
-    from .frontends.uv.running import run_uv
     from .uv_scene import redirected
 
     fresh = seeded_environment(scene)
@@ -111,7 +116,7 @@ def in_place(scene: Scene) -> Ended:
         if names_indexes_in_result(scene.command):
             outcome = run_and_put_back(scene, argv, environ)
         else:
-            outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
+            outcome = run_here(scene, argv, environ)
         placed = changes()
     if fresh is not None and was_denied(scene, outcome):
         shutil.rmtree(fresh, ignore_errors=True)
@@ -265,7 +270,7 @@ def in_project(scene: Scene) -> Ended:
         return install(scene, installing)
     with staged(scene) as staging:
         outcome = lock(scene, locking, staging, silent=installing is not None)
-        if outcome.exit_code:
+        if outcome is None or outcome.exit_code:
             return Ended(outcome=outcome)
         changes = staging.results()
         if not scene.judge("install", locked_then(scene, changes)):
@@ -294,15 +299,37 @@ def refused_beside(scene: Scene) -> UvOutcome | None:
     return UvOutcome(exit_code=2, interrupted=False) if said is None and scene.front.index.denied else None
 
 
-def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -> UvOutcome:
-    """Run what locks in the staged copy; *silent* where what follows has the command's own output."""
+def locks_at_once(scene: Scene) -> bool:
+    """Tell whether there is a lock to be made, and nothing to be judged before: what is made is dropped if denied."""
+    from .frontends.uv.phases import lock_phase
+
+    beside = any(each.name.startswith("--with") for each in scene.command.options)
+    if beside or scene.inputs.distributions or scene.local or scene.command.requirement_files:
+        return False
+    return is_about_lock(scene) and lock_phase(scene.command, scene.standing) is not None
+
+
+def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -> UvOutcome | None:
+    """Run what locks in the staged copy, and open policy and feeds meanwhile; `None` where these stop everything.
+
+    *silent* where what follows has the command's own output.
+    """
     from .frontends.uv.phases import first_is_silent
-    from .frontends.uv.running import run_uv
+    from .frontends.uv.running import running_uv
     from .uv_scene import as_staged
 
     argv, environ, cwd = as_staged(scene, argv, staging)
     stdout = subprocess.DEVNULL if silent and first_is_silent(scene.command) else scene.stdout
-    return run_uv(scene.uv.path, argv, cwd=cwd, environ=environ, stdout=stdout)
+    opened = threading.Event()
+    scene.screen.wait_for(opened.wait)
+    with running_uv(scene.uv.path, argv, cwd=cwd, environ=environ, stdout=stdout) as wait:
+        from .judge import stops
+
+        try:
+            stopped = stops(scene.judge.verdict(), scene.judge.policy)
+        finally:
+            opened.set()
+        return None if stopped else wait()
 
 
 def locked_then(scene: Scene, changes: Sequence[Change]) -> Sequence[Distribution]:
@@ -323,7 +350,6 @@ def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
     """Install, or run, what the lock names: it asks an index for build requirements only."""
     from .frontends.uv.command import parse_command
     from .frontends.uv.phases import NOT_BESIDE_FROZEN, second_environ
-    from .frontends.uv.running import run_uv
     from .uv_scene import redirected
 
     if argv is None:
@@ -333,10 +359,20 @@ def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
     argv, environ = redirected(scene, parse_command(scene.command.program, argv))
     environ = {name: value for name, value in environ.items() if name not in NOT_BESIDE_FROZEN}
     environ = {**environ, **second_environ(scene.command)}
-    outcome = run_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout)
+    outcome = run_here(scene, argv, environ)
     if environment is not None and fresh and was_denied(scene, outcome):
         shutil.rmtree(environment, ignore_errors=True)  # it holds nothing: uv installs when all is there
     return Ended(outcome=outcome, changed=not was_denied(scene, outcome), resolved=True)
+
+
+def run_here(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome:
+    """Run uv where the user is, to its end."""
+    from .frontends.uv.running import running_uv
+
+    with running_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout) as wait:
+        from .reporters import text  # noqa: F401 - now, while uv is at work, and not when it has ended
+
+        return wait()
 
 
 def environment_of(scene: Scene) -> Path | None:

@@ -45,14 +45,18 @@ class Interruptions:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def end(self) -> None:
+        """End the installer by way of its own clean-up; the hard way where that takes too long."""
+        self._signal_all(signal.SIGINT)
+        if not self._timers:
+            self._escalate(PATIENCE, signal.SIGTERM)
+            self._escalate(1.5 * PATIENCE, getattr(signal, "SIGKILL", signal.SIGTERM))
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         again, self.received = self.received, True
         if number == signal.SIGINT and not again and installer_had_it_too():
             return
-        self._signal_all(signal.SIGINT)
-        if not again:
-            self._escalate(PATIENCE, signal.SIGTERM)
-            self._escalate(1.5 * PATIENCE, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self.end()
 
     def _escalate(self, seconds: float, number: int) -> None:
         timer = threading.Timer(seconds, self._signal_all, args=(number,))

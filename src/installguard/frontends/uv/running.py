@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...dataclass import dataclass
@@ -30,6 +30,18 @@ def run_uv(
     path: str, argv: Sequence[str], *, cwd: Path | None, environ: Mapping[str, str], stdout: int | None = None
 ) -> UvOutcome:
     """Run uv with guard's own terminal, to its end; raises `UnjudgedError` where it cannot be started."""
+    with running_uv(path, argv, cwd=cwd, environ=environ, stdout=stdout) as wait:
+        return wait()
+
+
+@contextmanager
+def running_uv(
+    path: str, argv: Sequence[str], *, cwd: Path | None, environ: Mapping[str, str], stdout: int | None = None
+) -> Iterator[Callable[[], UvOutcome]]:
+    """Run uv with guard's own terminal, and give what waits for its end; raises `UnjudgedError` where it cannot start.
+
+    A uv that nobody waited for is interrupted.
+    """
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own uv
             [path, *argv], cwd=cwd, env=dict(environ), stdout=stdout, close_fds=False
@@ -43,9 +55,17 @@ def run_uv(
             os.kill(process.pid, number)
         signal_processes(below, number)
 
-    with Interruptions(signal_all) as signals:
+    def wait() -> UvOutcome:
         code = wait_for(process)
-    return UvOutcome(exit_code=code if code >= 0 else 128 - code, interrupted=signals.received)
+        return UvOutcome(exit_code=code if code >= 0 else 128 - code, interrupted=signals.received)
+
+    with Interruptions(signal_all) as signals:
+        try:
+            yield wait
+        finally:
+            if process.poll() is None:
+                signals.end()
+                wait_for(process)
 
 
 def said_by(path: str, argv: Sequence[str], *, cwd: Path | None, environ: Mapping[str, str]) -> str | None:
