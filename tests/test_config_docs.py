@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from installguard.config import load_table
 from installguard.config.keys import KEYS
+from installguard.config.reading import load_table
 from installguard.config.toml import parse_toml
 from installguard.config.values import SOURCE_FIELDS
 from installguard.policy import Preset

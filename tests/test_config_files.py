@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from installguard.config import PolicyFile, PolicyFiles, file_to_write, find_policy_files, load_policy
+from installguard.config.files import PolicyFile, PolicyFiles, file_to_write, find_policy_files
 from installguard.config.globs import TooManyGlobsError, common_globs, covers
 from installguard.config.linting import lint_policy
+from installguard.config.reading import load_policy
 from installguard.errors import PolicyError
 from installguard.model import Level, Severity
 from installguard.policy import PackageMatch, Policy, SourcePolicy

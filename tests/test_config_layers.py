@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installguard.config import PolicyFile, PolicyFiles, find_policy_files, load_policy, show_policy
+from installguard.config.files import PolicyFile, PolicyFiles, find_policy_files
 from installguard.config.lines import line_of
 from installguard.config.linting import lint_policy
+from installguard.config.reading import load_policy
+from installguard.config.showing import show_policy
 from installguard.config.toml import parse_toml
 from installguard.errors import PolicyError
 from installguard.model import Code, Evidence, Finding, Level, Severity, SnapshotInfo

@@ -14,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from installguard.config import find_policy_files, load_policy, load_table, show_policy, tighten_fail_on
+from installguard.config.files import find_policy_files
 from installguard.config.keys import KEYS
+from installguard.config.layers import tighten_fail_on
+from installguard.config.reading import load_policy, load_table
+from installguard.config.showing import show_policy
 from installguard.config.toml import parse_toml
 from installguard.errors import ExitCode, PolicyError, UsageError
 from installguard.model import Code, Level, Severity

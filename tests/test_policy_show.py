@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from installguard.config import PolicyFile, PolicyFiles, load_policy, load_table, show_policy
+from installguard.config.files import PolicyFile, PolicyFiles
 from installguard.config.linting import lint_policy
+from installguard.config.reading import load_policy, load_table
+from installguard.config.showing import show_policy
 from installguard.config.toml import parse_toml
 from installguard.policy import Policy
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installguard.config import PolicyFiles, find_policy_files, load_policy, parse_expires
-from installguard.config.files import replace_file
+from installguard.config.files import PolicyFiles, find_policy_files, replace_file
+from installguard.config.reading import load_policy
+from installguard.config.waiving import parse_expires
 from installguard.config.writing import init_policy, write_waiver
 from installguard.errors import ExitCode, PolicyError, UsageError
 from installguard.policy import Policy, Waiver

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from installguard.config import PolicyFile, PolicyFiles, load_policy, open_site
+from installguard.config.files import PolicyFile, PolicyFiles, open_site
 from installguard.config.keys import BY_PATH
+from installguard.config.reading import load_policy
 from installguard.config.writing import write_waiver
 from installguard.errors import PolicyError
 from installguard.model import Code, Finding, Level, ProjectStatus, Severity

@@ -164,7 +164,7 @@ def look_at_policy(request: Request) -> Generator[Line, None, Policy | None]:
 
 def own_policy(request: Request) -> Path | None:
     """Return the policy file in force, but for the system-wide one, which holds in any case."""
-    from .config import find_policy_files
+    from .config.files import find_policy_files
 
     here = request.surroundings
     files = find_policy_files(

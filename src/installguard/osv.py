@@ -208,17 +208,17 @@ def severity_of(score: float) -> Severity:
     return Severity.CRITICAL
 
 
-_PAGE: Final = re.compile(r"https?://[\x21-\x7e]+")
-_PUBLIC_ID: Final = re.compile(r"(?:PYSEC|GHSA|MAL|CVE|OSV)-[0-9A-Za-z-]+")
+_PAGE: Final = r"https?://[\x21-\x7e]+"
+_PUBLIC_ID: Final = r"(?:PYSEC|GHSA|MAL|CVE|OSV)-[0-9A-Za-z-]+"
 
 
 def _page(record_id: str, references: object) -> str | None:
     """Where a person reads on: the record's page at osv.dev, else its own first reference."""
     tables = _tables(references, "references")
-    if _PUBLIC_ID.fullmatch(record_id):
+    if re.fullmatch(_PUBLIC_ID, record_id):
         return f"https://osv.dev/vulnerability/{record_id}"
     urls = [(table.get("type") != "ADVISORY", table.get("url")) for table in tables]
-    pages = [(later, url) for later, url in urls if isinstance(url, str) and _PAGE.fullmatch(url)]
+    pages = [(later, url) for later, url in urls if isinstance(url, str) and re.fullmatch(_PAGE, url)]
     return min(pages, key=itemgetter(0))[1] if pages else None
 
 
@@ -232,10 +232,7 @@ def parse_time(value: object, where: str) -> datetime | None:
 
 
 # RFC 3339, with what records of older tools leave out: the time, the fraction, the offset (then UTC).
-_TIME: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?)?",
-    re.ASCII,
-)
+_TIME: Final = r"(?a)(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?)?"
 
 
 def _time(value: object, where: str) -> datetime | None:
@@ -243,7 +240,7 @@ def _time(value: object, where: str) -> datetime | None:
     text = _optional_text(value, where)
     if text is None:
         return None
-    match = _TIME.fullmatch(text.strip())
+    match = re.fullmatch(_TIME, text.strip())
     if match is None:
         raise RecordError(f"{where} is no RFC 3339 timestamp")
     day, clock, fraction, offset = match.groups(default="")
@@ -683,13 +680,13 @@ def _ascending(versions: Iterable[str]) -> tuple[str, ...]:
 
 
 _ID_ORDER: Final = ("MAL", "PYSEC", "GHSA", "CVE")
-_NUMBER: Final = re.compile(r"[0-9]{1,18}|[^0-9]+")
+_NUMBER: Final = r"[0-9]{1,18}|[^0-9]+"
 
 
 def _id_rank(record_id: str) -> tuple[int, tuple[tuple[int, int, str], ...], str]:
     """MAL before PYSEC before GHSA before CVE before others, then by text with numbers as numbers."""
     prefix = record_id.partition("-")[0].upper()
-    parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _NUMBER.findall(record_id))
+    parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(_NUMBER, record_id))
     return (_ID_ORDER.index(prefix) if prefix in _ID_ORDER else len(_ID_ORDER), parts, record_id)
 
 

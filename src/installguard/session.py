@@ -196,7 +196,9 @@ def open_judge(request: Request, *, refreshing: bool = False) -> Iterator[Judge]
 
 def read_policy(request: Request) -> Policy:
     """Return the policy in force, as far as the command line tightens it."""
-    from .config import find_policy_files, load_policy, tighten_fail_on
+    from .config.files import find_policy_files
+    from .config.layers import tighten_fail_on
+    from .config.reading import load_policy
     from .model import Level
 
     here = request.surroundings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -20,7 +20,6 @@ from .frontends.uv.phases import OF_THE_PROJECT, Standing, standing_of
 from .frontends.uv.program import Uv, describe_uv, release_of
 from .frontends.uv.projects import find_projects
 from .frontends.uv.requirements import Inputs, read_inputs
-from .frontends.uv.rewriting import rewritten
 from .frontends.uv.settings import (
     ConfigFile,
     Index,
@@ -71,14 +70,19 @@ class Scene:
     local: tuple[Upstream, ...]
     """Directories of files that a lock is made from: uv reads them itself, so they are judged before."""
     receipts: Receipts | None
-    directory: Path
-    """A private one, for files that uv reads."""
+    make_directory: Callable[[], Path]
+    """Gives a private one, for files that uv reads."""
     stdout: int | None
 
     @property
     def judge(self) -> Judge:
         """What judges; policy and feeds are opened when it is first needed."""
         return self.opened()
+
+    @property
+    def directory(self) -> Path:
+        """A private directory, made when it is first needed."""
+        return self.make_directory()
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -99,8 +103,8 @@ def open_scene(
 ) -> Iterator[Scene]:
     """Read what uv would read, and put an index of ours in front of each of the user's; raises `GuardError`."""
     here = request.surroundings
-    environ, cache = here.environ, here.cache()
-    uv = describe_uv(path, cache / "uv.json", environ)
+    environ, kept = here.environ, here.cache()
+    uv = describe_uv(path, kept / "uv.json", environ)
     settings = read_settings(
         command,
         environ,
@@ -116,7 +120,7 @@ def open_scene(
     inputs = read_inputs(command, settings.cwd, environ, project)
     refuse_unguardable(command, settings, standing, inputs, environ)
     with ExitStack() as stack:
-        receipts = open_tools(stack, command, environ, here.cwd, cache)
+        receipts = open_tools(stack, command, environ, here.cwd, kept)
         found = upstreams_in_use(uv, settings, inputs, lock, receipts, environ)
         upstreams = {text: each for text, each in found.items() if command.kind not in LOCKING or not each.local}
         screen = PageScreen(judge, wishes(inputs, lock))
@@ -124,13 +128,12 @@ def open_scene(
             open_front(
                 upstreams,
                 screen=screen,
-                cache=cache,
+                cache=kept,
                 environ=environ,
                 keyring=asks_keyring(command, settings, environ),
                 offline=request.offline,
             )
         )
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="installguard-")))
         yield Scene(
             request=request,
             command=command,
@@ -145,9 +148,16 @@ def open_scene(
             front=front,
             local=tuple({each.key: each for each in found.values() if command.kind in LOCKING and each.local}.values()),
             receipts=receipts,
-            directory=directory,
+            make_directory=cache(lambda: Path(stack.enter_context(private_directory()))),
             stdout=stdout,
         )
+
+
+def private_directory() -> AbstractContextManager[str]:
+    """Return what makes a directory that only the user can read, and removes it."""
+    import tempfile
+
+    return tempfile.TemporaryDirectory(prefix="installguard-")
 
 
 def lock_path_of(command: UvCommand, settings: UvSettings) -> Path | None:
@@ -387,8 +397,15 @@ def replaced(scene: Scene, command: UvCommand) -> tuple[UvCommand, dict[str, str
     """Return a command line and the environment with our indexes wherever these name the user's."""
     environ = {**scene.environ, **beside_proxies(scene.environ), **netrc(scene)}
     environ.update({name: scene.front.within(environ[name]) for name in INDEX_VARIABLES if environ.get(name)})
+    command = command.with_replaced(scene.front)
+    if not scene.inputs.files:
+        return command, environ
+    import tempfile
+
+    from .frontends.uv.rewriting import rewritten
+
     copies = Path(tempfile.mkdtemp(dir=scene.directory))
-    reading = rewritten(command.with_replaced(scene.front), scene.inputs, environ, scene.front, copies)
+    reading = rewritten(command, scene.inputs, environ, scene.front, copies)
     return reading.command, {**environ, **reading.environ}
 
 

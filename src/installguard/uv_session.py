@@ -8,9 +8,7 @@ the project is changed, and then installed just as it was judged.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -119,7 +117,7 @@ def in_place(scene: Scene) -> Ended:
             outcome = run_here(scene, argv, environ)
         placed = changes()
     if fresh is not None and was_denied(scene, outcome):
-        shutil.rmtree(fresh, ignore_errors=True)
+        clear_away(fresh)
     if placed is None:
         told = outcome.exit_code or not scene.front.index.asked or scene.command.dry_run
         return Ended(outcome=outcome, notes=() if told else (UNTOLD,))
@@ -137,6 +135,8 @@ def names_indexes_in_result(command: UvCommand) -> bool:
 
 def run_and_put_back(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome:
     """Run what compiles requirements, and put the user's indexes in the places of ours in its results."""
+    import tempfile
+
     from .frontends.uv.running import run_uv
     from .frontends.uv.staging import replace_file
 
@@ -361,7 +361,7 @@ def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
     environ = {**environ, **second_environ(scene.command)}
     outcome = run_here(scene, argv, environ)
     if environment is not None and fresh and was_denied(scene, outcome):
-        shutil.rmtree(environment, ignore_errors=True)  # it holds nothing: uv installs when all is there
+        clear_away(environment)
     return Ended(outcome=outcome, changed=not was_denied(scene, outcome), resolved=True)
 
 
@@ -381,6 +381,13 @@ def environment_of(scene: Scene) -> Path | None:
     if project is None or scene.settings.script is not None or scene.command.has("--active"):
         return None
     return project.root / (scene.environ.get("UV_PROJECT_ENVIRONMENT") or ".venv")
+
+
+def clear_away(environment: Path) -> None:
+    """Remove an environment that uv made and then put nothing into: it installs when everything is there."""
+    import shutil
+
+    shutil.rmtree(environment, ignore_errors=True)
 
 
 def was_denied(scene: Scene, outcome: UvOutcome | None) -> bool:

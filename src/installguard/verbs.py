@@ -373,7 +373,7 @@ def policy(arguments: Sequence[str], options: Options, request: Request) -> int:
     actions.add_parser("init", help="append a commented table of every key to pyproject.toml", allow_abbrev=False)
     match own.parse_args(arguments).action:
         case "show":
-            from .config import show_policy
+            from .config.showing import show_policy
 
             print_out(show_policy(read_policy(request)).rstrip("\n"))
             return ExitCode.OK
@@ -410,7 +410,8 @@ def policy_init(options: Options, request: Request) -> int:
 
 def waive(arguments: Sequence[str], options: Options, request: Request) -> int:
     """Accept one finding for one release, with a reason and an end."""
-    from .config import open_site, parse_expires
+    from .config.files import open_site
+    from .config.waiving import parse_expires
     from .config.writing import write_waiver
 
     own = parser("waive", "Accept one finding: appends a waiver to the policy file in force.")
@@ -442,7 +443,7 @@ def waive(arguments: Sequence[str], options: Options, request: Request) -> int:
 
 def writable_policy(request: Request) -> Path:
     """Return the policy file that is written to: the one in force, or the project's."""
-    from .config import file_to_write, find_policy_files
+    from .config.files import file_to_write, find_policy_files
 
     here = request.surroundings
     if request.policy is not None:

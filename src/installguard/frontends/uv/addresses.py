@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from ...dataclass import dataclass
 from .toml_texts import quoted, replace_strings, strings_in
 
-_SCRIPT = re.compile(rb"^# /// script[ \t]*\r?\n(?:#(?: [^\n]*)?\r?\n)*?# ///[ \t]*\r?$", re.MULTILINE)
+_SCRIPT = rb"(?m)^# /// script[ \t]*\r?\n(?:#(?: [^\n]*)?\r?\n)*?# ///[ \t]*\r?$"
 """Inline script metadata (PEP 723)."""
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -81,7 +81,7 @@ class Addresses:
         if name.endswith(".lock"):
             return self._put_into_lock(data)
         if not name.endswith(".toml"):
-            return _SCRIPT.sub(lambda match: _quoted_replaced(match[0], self.ours), data)
+            return re.sub(_SCRIPT, lambda match: _quoted_replaced(match[0], self.ours), data)
         try:
             return replace_strings(data.decode(), self.ours).encode()
         except UnicodeDecodeError:
@@ -120,7 +120,7 @@ def _known(data: bytes) -> frozenset[str]:
 
 def script_metadata(data: bytes) -> bytes | None:
     """Return the TOML of a script's inline metadata, as a reader of PEP 723 has it."""
-    match = _SCRIPT.search(data)
+    match = re.search(_SCRIPT, data)
     if match is None:
         return None
     lines = match[0].splitlines()[1:-1]

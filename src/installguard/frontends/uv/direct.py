@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import stat
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -29,14 +28,14 @@ HASHED = 1024 * 1024 * 1024
 """Bytes of a file up to which its hash is told."""
 METADATA = 1024 * 1024
 """Bytes of a wheel's METADATA that are read."""
-_NAMED = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?\s*(?![^\s@<>=!~;(])")
-_ARCHIVE = re.compile(r"\.(?:whl|zip|tgz|tbz2?|txz|tlz|tar(?:\.(?:gz|bz2|xz|lzma|lz|zst|Z))?)\Z", re.IGNORECASE)
-_PIN = re.compile(r"(?<![<>=!~])={2,3}(?!=)\s*([^\s,;)]+)")
-_MARKER = re.compile(r"\s;|;\s")
-_EXTRAS = re.compile(r"[ \t]*\[([^\[\]]*)\]\Z")
-_VARIABLE = re.compile(r"(?<!\\)\$\{([A-Z0-9_]+)\}")
-_SCHEME = re.compile(r"(?:(?:git|hg|svn|bzr)\+[a-z+]+|git|https?|file):", re.IGNORECASE)
-_HASH = re.compile(r"([A-Za-z0-9]+)[:=]([0-9A-Fa-f]{8,200})\Z")
+_NAMED = r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?\s*(?![^\s@<>=!~;(])"
+_ARCHIVE = r"(?i)\.(?:whl|zip|tgz|tbz2?|txz|tlz|tar(?:\.(?:gz|bz2|xz|lzma|lz|zst|Z))?)\Z"
+_PIN = r"(?<![<>=!~])={2,3}(?!=)\s*([^\s,;)]+)"
+_MARKER = r"\s;|;\s"
+_EXTRAS = r"[ \t]*\[([^\[\]]*)\]\Z"
+_VARIABLE = r"(?<!\\)\$\{([A-Z0-9_]+)\}"
+_SCHEME = r"(?i)(?:(?:git|hg|svn|bzr)\+[a-z+]+|git|https?|file):"
+_HASH = r"([A-Za-z0-9]+)[:=]([0-9A-Fa-f]{8,200})\Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,27 +67,27 @@ class Asked:
 def parse_asked(text: str) -> Asked:
     """Return what a requirement says; of one that is none, the path that uv takes it for."""
     text = text.strip()
-    named = _NAMED.match(text)
-    if named is None or _ARCHIVE.search(named[1]):
+    named = re.match(_NAMED, text)
+    if named is None or re.search(_ARCHIVE, named[1]):
         return _unnamed(text)
     name, extras, rest = canonicalize_name(named[1]), _extras(named[2]), text[named.end() :]
     if rest.startswith("@"):
         target, marker = _without_marker(rest[1:])
         return Asked(name=name, extras=extras, target=target, marker=marker)
     specifiers, _, marker = rest.partition(";")
-    return Asked(name=name, extras=extras, pins=tuple(_PIN.findall(specifiers)), marker=marker.strip())
+    return Asked(name=name, extras=extras, pins=tuple(re.findall(_PIN, specifiers)), marker=marker.strip())
 
 
 def _unnamed(text: str) -> Asked:
     target, marker = _without_marker(text)
-    found = _EXTRAS.search(target)
+    found = re.search(_EXTRAS, target)
     if found is None:
         return Asked(name=None, target=target, marker=marker)
     return Asked(name=None, extras=_extras(found[1]), target=target[: found.start()], marker=marker)
 
 
 def _without_marker(text: str) -> tuple[str, str]:
-    cut = _MARKER.search(text)
+    cut = re.search(_MARKER, text)
     return (text[: cut.start()].strip(), text[cut.end() :].strip()) if cut else (text.strip(), "")
 
 
@@ -99,7 +98,7 @@ def _extras(text: str | None) -> tuple[NormalizedName, ...]:
 def parse_tool(text: str) -> Asked:
     """Return what a tool's name says, which may be `NAME@VERSION` or `NAME@latest`."""
     name, at, version = text.partition("@")
-    if at and re.fullmatch(r"[0-9v][^/\\:]*|latest", version.strip()) and _NAMED.match(name.strip()):
+    if at and re.fullmatch(r"[0-9v][^/\\:]*|latest", version.strip()) and re.match(_NAMED, name.strip()):
         return parse_asked(name if version.strip() == "latest" else f"{name}=={version.strip()}")
     return parse_asked(text)
 
@@ -123,12 +122,12 @@ def expanded(text: str, environ: Mapping[str, str], directory: Path) -> str:
     if "${" not in text:
         return text
     known = {"PROJECT_ROOT": str(directory)}
-    return _VARIABLE.sub(lambda match: environ.get(match[1], known.get(match[1], match[0])), text)
+    return re.sub(_VARIABLE, lambda match: environ.get(match[1], known.get(match[1], match[0])), text)
 
 
 def is_url(text: str) -> bool:
     """Return whether a text is a URL of a kind that uv knows, and no path."""
-    return _SCHEME.match(text) is not None
+    return re.match(_SCHEME, text) is not None
 
 
 def locate(target: str, directory: Path, *, editable: bool = False, hashes: Sequence[str] = ()) -> Origin | None:
@@ -165,7 +164,7 @@ def local_path(target: str, directory: Path) -> Path | None:
 def _local(path: Path, *, editable: bool, hashes: Sequence[str]) -> Origin | None:
     if path.is_dir():
         return LocalTree(path=str(path), editable=editable)
-    if not _ARCHIVE.search(path.name):
+    if not re.search(_ARCHIVE, path.name):
         return None
     kind: ArtifactKind = "wheel" if path.name.lower().endswith(".whl") else "sdist"
     digest = sha256_of(path)
@@ -191,7 +190,7 @@ def sha256_of(path: Path) -> str | None:
 
 
 def _hashes(written: Sequence[str]) -> Hashes:
-    found = (_HASH.match(each) for each in written)
+    found = (re.match(_HASH, each) for each in written)
     return tuple(sorted({(each[1].lower(), each[2].lower()) for each in found if each}))
 
 
@@ -213,6 +212,7 @@ def release_of(filename: str) -> Release | None:
 def wheel_requires(path: Path) -> Iterator[str]:
     """Yield what a wheel says that it requires; nothing where that cannot be read, for uv cannot either."""
     import zipfile
+    import zlib
 
     try:
         with zipfile.ZipFile(path) as wheel:

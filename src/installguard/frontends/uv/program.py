@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,8 +18,8 @@ Program: TypeAlias = Literal["uv", "uvx"]
 OLDEST = (0, 7, 22)
 """The oldest uv that guard was tried with: it shows why a file is denied, and writes the lock files that are read."""
 _SECONDS = 30
-_VERSION = re.compile(r"uv(?:x|-tool-uvx)? (\d+)\.(\d+)\.(\d+)")
-_DEFAULT = re.compile(r"default-index\b.*?by default:\s*<(\S+?)>", re.DOTALL)
+_VERSION = r"uv(?:x|-tool-uvx)? (\d+)\.(\d+)\.(\d+)"
+_DEFAULT = r"(?s)default-index\b.*?by default:\s*<(\S+?)>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +39,24 @@ def release_of(uv: Uv) -> tuple[int, ...]:
 
 def find_uv(program: Program, environ: Mapping[str, str]) -> str:
     """Return the path of the user's uv, or of the one beside guard; raise `UsageError` where there is none."""
-    scripts = sysconfig.get_path("scripts")
-    for places in (environ.get("PATH", os.defpath), scripts):
-        found = shutil.which(program, path=places)
-        if found is not None:
-            return found
+    found = which(program, environ.get("PATH", os.defpath))
+    if found is None:
+        import sysconfig
+
+        found = which(program, sysconfig.get_path("scripts"))
+    if found is not None:
+        return found
     raise UsageError(f"there is no {program} on PATH", now="install uv, or put its directory on PATH")
+
+
+def which(program: str, places: str) -> str | None:
+    """Return the path of a program, as `shutil.which` does, which takes longer to be imported than uv to start."""
+    if os.name == "nt":
+        import shutil
+
+        return shutil.which(program, path=places)
+    paths = (os.path.join(place, program) for place in places.split(os.pathsep))  # noqa: PTH118 - relative stays so
+    return next((path for path in paths if os.access(path, os.X_OK) and not os.path.isdir(path)), None)  # noqa: PTH112
 
 
 def describe_uv(path: str, known: Path | None, environ: Mapping[str, str]) -> Uv:
@@ -98,7 +108,7 @@ def _keep(known: Path, mark: str, uv: Uv) -> None:
 
 def _asked_version(path: str, environ: Mapping[str, str]) -> str:
     said = _said(path, ["--version"], environ)
-    found = _VERSION.match(said)
+    found = re.match(_VERSION, said)
     if found is None:
         raise UnjudgedError(f"{said.strip()[:60]!r} is no version of uv", where=path, now="name a uv on PATH")
     return ".".join(found.groups())
@@ -107,7 +117,7 @@ def _asked_version(path: str, environ: Mapping[str, str]) -> str:
 def _asked_default(path: str, environ: Mapping[str, str]) -> str:
     """Return the built-in default index, which uv names in its help."""
     uv = str(Path(path).with_name(Path(path).name.replace("uvx", "uv")))
-    found = _DEFAULT.search(_said(uv, ["help", "--no-pager", "pip", "install"], environ))
+    found = re.search(_DEFAULT, _said(uv, ["help", "--no-pager", "pip", "install"], environ))
     if found is None:
         raise UnjudgedError("this uv does not say which index it asks by default", where=path, now="update guard")
     return found.group(1)

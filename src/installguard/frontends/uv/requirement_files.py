@@ -31,17 +31,17 @@ _KINDS: dict[str, StatementKind] = {
     "-f": "find-links",
     "--find-links": "find-links",
 }
-_OPTION = re.compile(rf"(?:({'|'.join(each for each in _KINDS if len(each) > 2)})[= \t]|(-[rceif])[= \t]?)[ \t]*")
-_BETWEEN = re.compile(r"(?:[ \t\r\n]|\\(?:\r\n|\r|\n)|#[^\r\n]*)*")
+_OPTION = rf"(?:({'|'.join(each for each in _KINDS if len(each) > 2)})[= \t]|(-[rceif])[= \t]?)[ \t]*"
+_BETWEEN = r"(?:[ \t\r\n]|\\(?:\r\n|\r|\n)|#[^\r\n]*)*"
 """What may stand between two statements."""
-_FLAG = re.compile(r"--(?:no-index|require-hashes)(?![^ \t\r\n\\])")
+_FLAG = r"--(?:no-index|require-hashes)(?![^ \t\r\n\\])"
 """Options without a value: behind one the line goes on."""
-_REST = re.compile(r"(?:[^\r\n\\#]|\\(?![\r\n])|(?<![ \t])#)*")
+_REST = r"(?:[^\r\n\\#]|\\(?![\r\n])|(?<![ \t])#)*"
 """All up to a comment, to the end of the line, or to a backslash at its end."""
-_VALUE = re.compile(r"(?:[^\r\n\\#]|\\(?![\r\n]))*")
+_VALUE = r"(?:[^\r\n\\#]|\\(?![\r\n]))*"
 """As far, but any `#` begins a comment: so it is behind all options but `--editable`."""
-_HASHES = re.compile(r"[ \t]--hash(?=[= \t])")
-_HASH = re.compile(r"(?:[ \t]|\\(?:\r\n|\r|\n))*--hash(?:=|[ \t]+)([^\s\\#]*)")
+_HASHES = r"[ \t]--hash(?=[= \t])"
+_HASH = r"(?:[ \t]|\\(?:\r\n|\r|\n))*--hash(?:=|[ \t]+)([^\s\\#]*)"
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -66,8 +66,8 @@ def statements(text: str) -> Iterator[Statement]:
     at, line, counted = 0, 1, 0
     while (at := _end(_BETWEEN, text, at)) < len(text):
         line, counted = line + _line_ends(text, counted, at), at
-        option = _OPTION.match(text, at)
-        flag = _FLAG.match(text, at)
+        option = re.compile(_OPTION).match(text, at)
+        flag = re.compile(_FLAG).match(text, at)
         start = option.end() if option else at
         kind = _KINDS[option[1] or option[2]] if option else None
         end = flag.end() if flag else _end(_REST if kind in (None, "editable") else _VALUE, text, start)
@@ -89,17 +89,17 @@ def _valued(kind: StatementKind, text: str, start: int, end: int, line: int) -> 
 
 def _with_hashes(text: str, start: int, end: int) -> tuple[int, int, tuple[str, ...]]:
     """Return where a requirement ends, where its hashes do, and these."""
-    cut = _HASHES.search(text, start, end)
+    cut = re.compile(_HASHES).search(text, start, end)
     behind = end = cut.start() if cut else end
     hashes: list[str] = []
-    while found := _HASH.match(text, behind):
+    while found := re.compile(_HASH).match(text, behind):
         hashes.append(found[1])
         behind = found.end()
     return end, max(behind, start + 1), tuple(hashes)
 
 
-def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    match = pattern.match(text, at)
+def _end(pattern: str, text: str, at: int) -> int:
+    match = re.compile(pattern).match(text, at)
     return match.end() if match else at
 
 

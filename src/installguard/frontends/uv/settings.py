@@ -18,7 +18,7 @@ from .toml_texts import TomlError, read_toml
 Where: TypeAlias = Literal["cli", "env", "script", "project", "user", "system"]
 Table: TypeAlias = Mapping[str, Any]
 
-_SCHEME = re.compile(r"(?:https?|file|(?:git|hg|bzr|svn)\+[a-z]+):")
+_SCHEME = r"(?:https?|file|(?:git|hg|bzr|svn)\+[a-z]+):"
 """What makes a URL; all else is a path to uv, also what begins with a scheme in capitals."""
 _TELLING = re.compile(rb"index|find-links|\\[ux]")
 """What stands in a file that names indexes (or escapes, in which that could hide)."""
@@ -54,7 +54,7 @@ class Index:
     @property
     def is_path(self) -> bool:
         """Whether it is a path, not a URL."""
-        return _SCHEME.match(self.url) is None
+        return re.match(_SCHEME, self.url) is None
 
     @property
     def absolute(self) -> str:
@@ -385,9 +385,7 @@ def _of_members(project: Project | None, reading: Reading) -> Iterator[Index]:
 
 # ---------------------------------------------------------------- scripts
 
-_BLOCK = re.compile(
-    r"^# /// (?P<type>[a-zA-Z0-9-]+)[ \t]*$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///[ \t]*$", re.MULTILINE
-)
+_BLOCK = r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)[ \t]*$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///[ \t]*$"
 """As PEP 723 has it."""
 
 
@@ -398,7 +396,7 @@ def read_script(path: Path, reading: Reading) -> Script | None:
     except (OSError, ValueError) as error:
         reading.problems.append(f"{path}: cannot be read: {error}")
         return None
-    content = next((each["content"] for each in _BLOCK.finditer(f"{text}\n") if each["type"] == "script"), None)
+    content = next((each["content"] for each in re.finditer(_BLOCK, f"{text}\n") if each["type"] == "script"), None)
     if content is None:
         return None
     lines = (line[2:] if line.startswith("# ") else line[1:] for line in content.splitlines(keepends=True))
