@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "fronting": (*PURE, "index"),
     "screening": ("", *PURE, "index", "judge"),
     "uv_scene": (*PURE, *EDGE, "index", "judge", "session", "fronting", "screening"),
-    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "uv_scene"),
+    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "screening", "uv_scene"),
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 

@@ -85,12 +85,21 @@ VALUED = {
 }
 CHOICES = {"fail_on": ("warn", "deny"), "format": FORMATS}
 LAST_STANDARD_DESCRIPTOR = 2
+PLACES = {
+    "user_cache_path": ("XDG_CACHE_HOME", "~/.cache"),
+    "user_config_path": ("XDG_CONFIG_HOME", "~/.config"),
+    "site_config_path": ("XDG_CONFIG_DIRS", "/etc/xdg"),
+}
+"""Of the XDG base directory specification: which variable says where, and where without it."""
+OBJECTS = 50_000
+"""So many new objects before they are searched for garbage: nearly all of what is made at the start is kept."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run guard, and return its exit code; what ends it early is told in one line."""
     started = time.perf_counter()
+    gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
     keep_standard_descriptors()
     try:
         heed_signals()
@@ -310,11 +319,24 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
 
 def place(kind: str) -> Path | None:
     """Return one of the platform's directories for us, `None` where there is no such place (no home)."""
+    if (plain := plain_place(kind, os.environ)) is not None:
+        return plain
     import platformdirs
 
     find: Callable[..., Path] = getattr(platformdirs, kind)
     found = find("installguard", appauthor=False)
     return found if found.is_absolute() else None
+
+
+def plain_place(kind: str, environ: Mapping[str, str]) -> Path | None:
+    """Return what `platformdirs` says on Linux where nothing is out of the ordinary; its import takes as long as uv."""
+    import re
+    from pathlib import Path
+
+    home, (variable, usual) = environ.get("HOME", ""), PLACES[kind]
+    base = environ.get(variable, "") or usual.replace("~", home, 1)
+    ordinary = sys.platform == "linux" and (home.startswith("/") or "~" not in usual)
+    return Path(base) / "installguard" if ordinary and re.fullmatch(r"(/[\w.-]+)+", base, re.ASCII) else None
 
 
 def check_working_directory() -> None:

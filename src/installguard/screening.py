@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .dataclass import dataclass
-from .index.pages import Decision, Denied, Entry, Hidden, Page
+from .index.pages import Decision, Denied, Entry, Hidden, Page, PageError
+from .index.serving import UNJUDGED
 from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key
 from .names import NormalizedName
 
@@ -41,7 +42,7 @@ class PageScreen:
         self._lock = threading.Lock()
         self._digest: str | None = None
         self._showing = False
-        self._first: Callable[[], object] = lambda: None
+        self._first: list[Callable[[], object]] = []
 
     @property
     def _judge(self) -> Judge:
@@ -54,14 +55,15 @@ class PageScreen:
             self._digest = None
 
     def wait_for(self, first: Callable[[], object]) -> None:
-        """Decide nothing before *first* has returned."""
-        self._first = first
+        """Decide nothing before *first* has returned, and nothing at all where it raises `PageError`."""
+        self._first.append(first)
 
     def digest(self) -> str:
         """Return what changes whenever a decision may change."""
         with self._lock:
             if self._digest is None:
-                self._first()
+                for first in self._first:
+                    first()
                 self._digest = digest_of(self._judge, self._wishes, showing=self._showing)
             return self._digest
 
@@ -148,6 +150,25 @@ class PageScreen:
                 seen = self._judge.allow_young(young, sorted(older))
                 left = [each for each in young if each.release and str(each.release.version) not in seen]
                 yield from (filename(each) for each in left if each.builds or not self._showing)
+
+
+class Gate:
+    """Holds all pages back until it is known whether anything may be done at all."""
+
+    def __init__(self) -> None:
+        self._decided = threading.Event()
+        self._open = False
+
+    def decide(self, *, go: bool) -> None:
+        """Let what waits go on, or refuse it all."""
+        self._open = go
+        self._decided.set()
+
+    def __call__(self) -> None:
+        """Wait for the decision; raises `PageError` where nothing may be done."""
+        self._decided.wait()
+        if not self._open:
+            raise PageError("everything was stopped before this page was judged", status=UNJUDGED)
 
 
 def filename(distribution: Distribution) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -86,6 +85,8 @@ def run_guarded(scene: Scene) -> Ended:
     """Run the command, unless what can be told beforehand stops it."""
     if locks_at_once(scene):
         return in_project(scene)
+    if asks_at_once(scene):
+        return in_place(scene)
     from .judge import stops
 
     judge, asked = scene.judge, scene.inputs.distributions
@@ -112,9 +113,11 @@ def in_place(scene: Scene) -> Ended:
     with watched(scene) as changes:
         argv, environ = redirected(scene, scene.command)
         if names_indexes_in_result(scene.command):
-            outcome = run_and_put_back(scene, argv, environ)
+            outcome: UvOutcome | None = run_and_put_back(scene, argv, environ)
         else:
             outcome = run_here(scene, argv, environ)
+        if outcome is None:
+            return Ended(outcome=None)
         placed = changes()
     if fresh is not None and was_denied(scene, outcome):
         clear_away(fresh)
@@ -178,7 +181,7 @@ def tools_named(scene: Scene) -> Iterator[None]:
 @contextmanager
 def watched(scene: Scene) -> Iterator[Callable[[], Sequence[Release] | None]]:
     """Give what tells which releases are in the environment since; that is `None` where it cannot be known."""
-    from .frontends.uv.listing import ListedEnvironment
+    from .frontends.uv.listing import ListedEnvironment, likely_environment, recorded_in
 
     if scene.command.kind != "install" or scene.command.dry_run:
         yield lambda: None
@@ -186,9 +189,13 @@ def watched(scene: Scene) -> Iterator[Callable[[], Sequence[Release] | None]]:
     facts: dict[str, Any] = {"cwd": scene.request.surroundings.cwd, "environ": scene.environ}
     before = ListedEnvironment(scene.uv.path, scene.command, **facts)
     scene.screen.wait_for(before.releases)
+    likely = likely_environment(scene.command, scene.request.surroundings.cwd, scene.environ)
+    recorded = recorded_in(likely) if likely is not None else None
 
     def changes() -> Sequence[Release] | None:
         there = before.releases()
+        if likely is not None and recorded is not None and (new := (recorded_in(likely) or recorded) - recorded):
+            return sorted(new, key=str)
         now = ListedEnvironment(scene.uv.path, scene.command, **facts).releases()
         return None if now is None else sorted(now - (there or frozenset()), key=str)
 
@@ -320,16 +327,30 @@ def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -
 
     argv, environ, cwd = as_staged(scene, argv, staging)
     stdout = subprocess.DEVNULL if silent and first_is_silent(scene.command) else scene.stdout
-    opened = threading.Event()
-    scene.screen.wait_for(opened.wait)
-    with running_uv(scene.uv.path, argv, cwd=cwd, environ=environ, stdout=stdout) as wait:
+    with gated(scene) as may_go_on, running_uv(scene.uv.path, argv, cwd=cwd, environ=environ, stdout=stdout) as wait:
+        return wait() if may_go_on() else None
+
+
+@contextmanager
+def gated(scene: Scene) -> Iterator[Callable[[], bool]]:
+    """Hold all pages back until what is given, which opens policy and feeds, has told that they stop nothing."""
+    from .screening import Gate
+
+    gate = Gate()
+    scene.screen.wait_for(gate)
+
+    def may_go_on() -> bool:
         from .judge import stops
 
-        try:
-            stopped = stops(scene.judge.verdict(), scene.judge.policy)
-        finally:
-            opened.set()
-        return None if stopped else wait()
+        go = not stops(scene.judge.verdict(), scene.judge.policy)
+        gate.decide(go=go)
+        return go
+
+    try:
+        yield may_go_on
+    except BaseException:
+        gate.decide(go=False)
+        raise
 
 
 def locked_then(scene: Scene, changes: Sequence[Change]) -> Sequence[Distribution]:
@@ -360,16 +381,26 @@ def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
     environ = {name: value for name, value in environ.items() if name not in NOT_BESIDE_FROZEN}
     environ = {**environ, **second_environ(scene.command)}
     outcome = run_here(scene, argv, environ)
+    if outcome is None:
+        return Ended(outcome=None)
     if environment is not None and fresh and was_denied(scene, outcome):
         clear_away(environment)
     return Ended(outcome=outcome, changed=not was_denied(scene, outcome), resolved=True)
 
 
-def run_here(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome:
-    """Run uv where the user is, to its end."""
+def asks_at_once(scene: Scene) -> bool:
+    """Tell whether uv does nothing before it has asked an index, and nothing else is to be judged before."""
+    return scene.command.verb == ("pip", "install") and not scene.inputs.distributions
+
+
+def run_here(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome | None:
+    """Run uv where the user is, and open policy and feeds meanwhile; `None` where these stop everything."""
     from .frontends.uv.running import running_uv
 
-    with running_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=scene.stdout) as wait:
+    stdout = scene.stdout
+    with gated(scene) as may_go_on, running_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=stdout) as wait:
+        if not may_go_on():
+            return None
         from .reporters import text  # noqa: F401 - now, while uv is at work, and not when it has ended
 
         return wait()

@@ -15,32 +15,20 @@ from typing import Any, TypeAlias
 from ...errors import UsageError
 from .distributions import distributions_of
 from .entries import Lock, LockedPackage, LockFormat
-from .pdm import read_pdm
-from .pipfile import read_pipfile
-from .poetry import read_poetry
-from .pylock import read_pylock
 from .tables import Table, shown
 from .toml import parse_toml
-from .uv import read_uv
 
 LIMIT = 64 * 1024 * 1024
 """Bytes of a lock file; 20,000 packages with all their wheels take a quarter of it."""
 UNDERSTOOD = "understood are uv.lock, pylock.toml, pylock.NAME.toml, poetry.lock, pdm.lock and Pipfile.lock"
 
 _Reader: TypeAlias = Callable[[Table], tuple[list[LockedPackage], list[str]]]
-_READERS: Mapping[LockFormat, _Reader] = {
-    "uv": read_uv,
-    "pylock": read_pylock,
-    "poetry": read_poetry,
-    "pdm": read_pdm,
-    "pipfile": read_pipfile,
-}
-_NAMES: tuple[tuple[re.Pattern[str], LockFormat], ...] = (
-    (re.compile(r"uv\.lock\Z"), "uv"),
-    (re.compile(r"pylock(\.[^.]+)?\.toml\Z"), "pylock"),
-    (re.compile(r"poetry\.lock\Z"), "poetry"),
-    (re.compile(r"pdm(\.[^.]+)?\.lock\Z"), "pdm"),
-    (re.compile(r"Pipfile\.lock\Z"), "pipfile"),
+_NAMES: tuple[tuple[str, LockFormat], ...] = (
+    (r"uv\.lock\Z", "uv"),
+    (r"pylock(\.[^.]+)?\.toml\Z", "pylock"),
+    (r"poetry\.lock\Z", "poetry"),
+    (r"pdm(\.[^.]+)?\.lock\Z", "pdm"),
+    (r"Pipfile\.lock\Z", "pipfile"),
 )
 
 
@@ -75,7 +63,7 @@ def parse_lock(data: bytes, path: Path, label: str) -> Lock:
     chosen = name or _format_of(document)
     if chosen is None:
         raise UsageError("is no lock file that guard knows", where=shown(label), now=UNDERSTOOD)
-    packages, notes = _READERS[chosen](Table(document, label))
+    packages, notes = _reader(chosen)(Table(document, label))
     return Lock(
         path=path,
         format=chosen,
@@ -85,9 +73,25 @@ def parse_lock(data: bytes, path: Path, label: str) -> Lock:
     )
 
 
+def _reader(format: LockFormat) -> _Reader:
+    """Return what reads lock files of a format; the others are not imported."""
+    match format:
+        case "uv":
+            from .uv import read_uv as read
+        case "pylock":
+            from .pylock import read_pylock as read
+        case "poetry":
+            from .poetry import read_poetry as read
+        case "pdm":
+            from .pdm import read_pdm as read
+        case "pipfile":
+            from .pipfile import read_pipfile as read
+    return read
+
+
 def is_lock_name(name: str) -> LockFormat | None:
     """Return the format that a file of this name has, `None` where its name does not tell."""
-    return next((known for pattern, known in _NAMES if pattern.match(name)), None)
+    return next((known for pattern, known in _NAMES if re.match(pattern, name)), None)
 
 
 def _format_of(document: Mapping[str, Any]) -> LockFormat | None:

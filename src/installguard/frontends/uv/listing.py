@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ...model import Release, parse_version
+from ...model import LegacyVersion, Release, parse_version
 from ...names import NormalizedName, canonicalize_name
 from .command import UvCommand
 
@@ -18,6 +19,7 @@ Listing: TypeAlias = frozenset[Release]
 _SECONDS = 60
 _NAMED = re.compile(r"^(?: \+ )?([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 _WHERE = ("--python", "--target", "--prefix", "--project", "--directory", "--config-file")
+_ELSEWHERE = ("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT", "UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "CONDA_PREFIX")
 _WHICH = ("--system", "--no-system", "--no-config", "--managed-python", "--no-managed-python")
 
 
@@ -49,6 +51,31 @@ class ListedEnvironment:
             self._process.communicate()
             return None
         return parse_listing(said) if self._process.returncode == 0 else None
+
+
+def likely_environment(command: UvCommand, cwd: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return where the distributions most likely lie that a command is about; `None` where that is not plain."""
+    if where_of(command) or any(environ.get(name) for name in _ELSEWHERE):
+        return None
+    named = environ.get("VIRTUAL_ENV")
+    found = (each / ".venv" for each in (cwd, *cwd.parents))
+    root = cwd / named if named else next((each for each in found if (each / "pyvenv.cfg").is_file()), None)
+    places = () if root is None else (root / "Lib" / "site-packages", *root.glob("lib/python*/site-packages"))
+    there = [each for each in places if each.is_dir()]
+    return there[0] if len(there) == 1 else None
+
+
+def recorded_in(directory: Path) -> Listing | None:
+    """Return the releases whose records lie in a directory; `None` where these cannot all be told by their names."""
+    found = set()
+    try:
+        for each in os.listdir(directory):  # noqa: PTH208 - the names alone, in the least time
+            if each.endswith(".dist-info"):
+                name, _, version = each.removesuffix(".dist-info").partition("-")
+                found.add(Release(name=canonicalize_name(name), version=parse_version(version)))
+    except OSError:
+        return None
+    return None if any(isinstance(each.version, LegacyVersion) for each in found) else frozenset(found)
 
 
 def where_of(command: UvCommand) -> Sequence[str]:
