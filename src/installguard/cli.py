@@ -352,11 +352,13 @@ def check_working_directory() -> None:
 
 def print_text(conclusion: Conclusion, options: Options, stream: TextIO | None) -> None:
     """Print a verdict for people."""
-    import shutil
-
     from .reporters.text import text_report
 
-    width = shutil.get_terminal_size().columns if is_terminal(stream) or "COLUMNS" in os.environ else 0
+    width = 0
+    if is_terminal(stream) or "COLUMNS" in os.environ:
+        from shutil import get_terminal_size
+
+        width = get_terminal_size().columns
     report = text_report(
         conclusion.run, colour=wants_colour(stream), width=width, verbose=options.verbose, quiet=options.quiet
     )
