@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,17 +33,24 @@ dependencies = ["{application}"]
 environments = ["sys_platform == '{platform}'"]
 """
 """For this interpreter only: there are no wheels for others."""
+FAR = 0.025
+"""Seconds to an index that is not on the same machine."""
 
 
 class Files(BaseHTTPRequestHandler):
     """An index of the wheels in a directory: PEP 691 pages, PEP 658 metadata."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: a second one would wait 40 ms for the client to confirm the first
+    disable_nagle_algorithm = True
+    latency = 0.0
+    """Seconds after which a request is answered."""
     pages: dict[str, bytes]
     files: dict[str, bytes]
 
     def do_GET(self) -> None:
         """Answer with a page or a file."""
+        time.sleep(self.latency)
         *_, kind, name = self.path.rstrip("/").split("/")
         body = self.pages.get(name) if kind == "simple" else self.files.get(name)
         self.send_response(200 if body is not None else 404)
@@ -60,8 +68,9 @@ class Files(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def serve(wheels: Path) -> None:
-    """Serve *wheels* until the end, and print the port."""
+def serve(wheels: Path, latency: float) -> None:
+    """Serve *wheels* until the end, each request after *latency* seconds, and print the port."""
+    Files.latency = latency
     Files.pages, Files.files = {}, {}
     listed: dict[str, list[dict[str, object]]] = {}
     for path in sorted(wheels.iterdir()):
@@ -119,10 +128,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--application", default="mlflow-skinny", help="what to install (mlflow-skinny)")
     parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--latency", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options, _ = parser.parse_known_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.latency)
         return
     with tempfile.TemporaryDirectory(prefix="guard-bench-") as name:
         measure(Path(name), options.application, options.pairs)
@@ -133,17 +143,27 @@ def measure(directory: Path, application: str, number: int) -> None:
     wheels = directory / "wheels"
     download = [sys.executable, "-m", "pip", "download", "-q", "-d", str(wheels), application]
     subprocess.run(download, check=True, capture_output=True)
-    command = [sys.executable, __file__, "--serve", str(wheels)]
+    with served(wheels, 0.0) as index:
+        run(directory / "near", application, index, number, "on loopback")
+    with served(wheels, FAR) as index:
+        run(directory / "far", application, index, number, f"that answers after {FAR * 1000:.0f} ms")
+
+
+@contextmanager
+def served(wheels: Path, latency: float) -> Iterator[str]:
+    """Serve *wheels* in a process of their own, and give the index's URL."""
+    command = [sys.executable, __file__, "--serve", str(wheels), "--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             port = (server.stdout.readline() if server.stdout else "").strip()
-            run(directory, application, f"http://127.0.0.1:{port}/simple", number)
+            yield f"http://127.0.0.1:{port}/simple"
         finally:
             server.terminate()
 
 
-def run(directory: Path, application: str, index: str, number: int) -> None:
+def run(directory: Path, application: str, index: str, number: int, where: str) -> None:
     """Print the three figures."""
+    directory.mkdir()
     dropped = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
     environ = {
         name: value
@@ -174,9 +194,9 @@ def run(directory: Path, application: str, index: str, number: int) -> None:
         return seconds(*front, "pip", "install", application, environ=own, cwd=directory)
 
     warm = pairs(number, lambda: install(*guard, "uv", cold=False), lambda: install(uv, cold=False))
-    told(f"guard uv pip install, {application}, warm", *warm, "150 ms")
+    told(f"guard uv pip install, {application}, warm, index {where}", *warm, "150 ms")
     cold = pairs(number, lambda: install(*guard, "uv", cold=True), lambda: install(uv, cold=True))
-    told(f"guard uv pip install, {application}, cold", *cold, "1.10 times")
+    told(f"guard uv pip install, {application}, cold, index {where}", *cold, "1.10 times")
     project = directory / "project"
     project.mkdir()
     python = ".".join(map(str, sys.version_info[:2]))
@@ -188,7 +208,7 @@ def run(directory: Path, application: str, index: str, number: int) -> None:
         lambda: seconds(*guard, "uv", "sync", environ=environ, cwd=project),
         lambda: seconds(uv, "sync", environ=environ, cwd=project),
     )
-    told("guard uv sync, up to date", *times, "100 ms")
+    told(f"guard uv sync, up to date, index {where}", *times, "100 ms")
 
 
 if __name__ == "__main__":

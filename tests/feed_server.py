@@ -79,6 +79,7 @@ def serve_export(export: Export) -> Iterator[Export]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             if self.path in export.faults:

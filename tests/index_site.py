@@ -96,6 +96,7 @@ def serve_site(site: Site, context: ssl.SSLContext | None = None) -> Iterator[Si
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}

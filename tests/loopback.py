@@ -132,6 +132,7 @@ def serve(index: Index) -> Iterator[Index]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_HEAD(self) -> None:
             self.do_GET()

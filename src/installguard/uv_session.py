@@ -328,7 +328,11 @@ def lock(scene: Scene, argv: Sequence[str], staging: Staging, *, silent: bool) -
     argv, environ, cwd = as_staged(scene, argv, staging)
     stdout = subprocess.DEVNULL if silent and first_is_silent(scene.command) else scene.stdout
     with gated(scene) as may_go_on, running_uv(scene.uv.path, argv, cwd=cwd, environ=environ, stdout=stdout) as wait:
-        return wait() if may_go_on() else None
+        if not may_go_on():
+            return None
+        if scene.lock is None:
+            scene.front.index.prepare()
+        return wait()
 
 
 @contextmanager
@@ -396,11 +400,14 @@ def asks_at_once(scene: Scene) -> bool:
 def run_here(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome | None:
     """Run uv where the user is, and open policy and feeds meanwhile; `None` where these stop everything."""
     from .frontends.uv.running import running_uv
+    from .uv_scene import LOCKING
 
     stdout = scene.stdout
     with gated(scene) as may_go_on, running_uv(scene.uv.path, argv, cwd=None, environ=environ, stdout=stdout) as wait:
         if not may_go_on():
             return None
+        if scene.command.kind not in LOCKING:
+            scene.front.index.prepare()
         from .reporters import text  # noqa: F401 - now, while uv is at work, and not when it has ended
 
         return wait()

@@ -69,12 +69,37 @@ class Unchanged:
     """Seconds; `None` where it does not say."""
 
 
+class Later:
+    """A context for TLS that is made in a thread of its own, at once."""
+
+    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
+        self._make = make
+        self._made: ssl.SSLContext | None = None
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="guard-certificates", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._made = self._make()
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asks for the result gets it
+            self._error = error
+
+    def result(self) -> ssl.SSLContext:
+        """Return the context; raises what making it raised."""
+        self._thread.join()
+        if self._made is None:
+            raise self._error or RuntimeError("no certificates")
+        return self._made
+
+
 @dataclass(slots=True)
 class Fetcher:
     """Connections to the user's indexes, made when they are first needed."""
 
     network: Network
     _clients: dict[bool, httpx.Client] = field(default_factory=dict)
+    _certificates: Later | None = None
     _told: dict[str, Credentials | None] = field(default_factory=dict)
     """What the keyring said, by the index's key."""
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
@@ -84,11 +109,18 @@ class Fetcher:
 
     def fetch(self, upstream: Upstream, url: str, known: Validators, body: Writing) -> Fetched | Unchanged:
         """Write the page at *url* to *body*, unless it is what is *known*; raises `PageError`."""
+        self._read_certificates()
         deadline = self.network.clock() + TOTAL * self.network.timeout
         conditions = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
         headers = {"accept": ACCEPT, **{name: value for name, value in conditions.items() if value}}
         with self._in_words(url):
             return self._follow(upstream, url, headers, body, deadline)
+
+    def prepare(self) -> None:
+        """Begin to read the certificates, and import httpx: what takes longest before the first request."""
+        self._read_certificates()
+        import httpcore  # noqa: F401 - which httpx imports only when a client is made
+        import httpx  # noqa: F401
 
     def credentials(self, upstream: Upstream) -> Credentials | None:
         """Return what this index is asked with: of its URL, else of netrc, else what the keyring has told."""
@@ -156,8 +188,16 @@ class Fetcher:
             lasting="no-store" not in caching,
         )
 
+    def _read_certificates(self) -> Later:
+        """Begin to read the certificates: that takes as long as the import of httpx, and both go on at once."""
+        with self._lock:
+            if self._certificates is None:
+                self._certificates = Later(self.network.certificates or default_certificates)
+            return self._certificates
+
     def _client(self, *, insecure: bool) -> httpx.Client:
         """The client that heeds the user's proxies, and certificates unless told not to."""
+        certificates = self._read_certificates()
         import httpx
 
         with self._lock:
@@ -166,7 +206,7 @@ class Fetcher:
             if insecure not in self._clients:
                 seconds = self.network.timeout
                 self._clients[insecure] = httpx.Client(
-                    verify=_unverified() if insecure else (self.network.certificates or default_certificates)(),
+                    verify=_unverified() if insecure else certificates.result(),
                     timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS), pool=TOTAL * seconds),
                     limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
                     headers={"user-agent": "installguard", "accept-encoding": "gzip"},

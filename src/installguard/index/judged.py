@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,8 @@ from .upstream import Credentials, Upstream
 LARGEST_PAGE = 64 << 20
 ROOM = 32 << 20
 """Bytes of pages that are taken apart at the same time; that takes about ten times as much memory."""
+LIKELY_FRESH = 300.0
+"""Seconds for which most indexes let pages be used without asking again, or longer."""
 LARGEST_SHELF = 512 << 20
 REDO = re.compile(r"no-cache|max-age=0\b")
 
@@ -37,6 +39,10 @@ class Fetch(Protocol):
 
     def credentials(self, upstream: Upstream) -> Credentials | None:
         """Return what this index is asked with."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what would have to be done before anything is fetched; raises nothing that fetching would not tell."""
         ...
 
     def close(self) -> None:
@@ -62,6 +68,12 @@ class JudgedPages:
         self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
         self._passing: set[tuple[str, str | None]] = set()
         self._wrote = False
+
+    def prepare(self, upstreams: Iterable[Upstream]) -> None:
+        """Make ready to ask those of the indexes whose pages are not likely to be fresh."""
+        since = self._now() - LIKELY_FRESH
+        if any(not each.local and not self._shelf.changed_since(each.key, since) for each in upstreams):
+            self._fetcher.prepare()
 
     def close(self) -> None:
         """Hang up on the indexes, and tidy the cache."""

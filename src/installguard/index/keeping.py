@@ -90,6 +90,13 @@ class Shelf:
 
     directory: Path
 
+    def changed_since(self, key: str, moment: float) -> bool:
+        """Tell whether anything of an index was put on the shelf after a time, in seconds since the epoch."""
+        try:
+            return (self.directory / key).stat().st_mtime >= moment
+        except OSError:
+            return False
+
     def look(self, key: str, project: str | None) -> Kept | None:
         """Return what is known of a page, or `None` where nothing is that makes sense."""
         try:

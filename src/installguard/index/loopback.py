@@ -137,6 +137,11 @@ class LoopbackIndex:
         """Return the page as it was last seen, without asking the index; `None` where there is none."""
         return self._pages.page(upstream, project)
 
+    def prepare(self) -> None:
+        """Make ready to ask indexes, if that is likely to be needed: an installer takes a while before it asks."""
+        if not self._offline:
+            self._pages.prepare(self._upstreams.values())
+
     @property
     def _pages(self) -> JudgedPages:
         with self._opening:

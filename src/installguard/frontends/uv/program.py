@@ -66,7 +66,7 @@ def describe_uv(path: str, known: Path | None, environ: Mapping[str, str]) -> Uv
     """
     mark = _mark(path)
     kept = _kept(known, mark) if known is not None else None
-    uv = kept or Uv(path=path, version=_asked_version(path, environ), default_index=_asked_default(path, environ))
+    uv = kept or _asked(path, environ)
     if release_of(uv) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise UnjudgedError(
@@ -106,29 +106,55 @@ def _keep(known: Path, mark: str, uv: Uv) -> None:
         return
 
 
-def _asked_version(path: str, environ: Mapping[str, str]) -> str:
-    said = _said(path, ["--version"], environ)
+def _asked(path: str, environ: Mapping[str, str]) -> Uv:
+    """Return what a uv says of itself, in two runs at once."""
+    own = str(Path(path).with_name(Path(path).name.replace("uvx", "uv")))
+    with (
+        _begin(path, ["--version"], environ) as version,
+        _begin(own, ["help", "--no-pager", "pip", "install"], environ) as usage,
+    ):
+        try:
+            told = _version_in(_said(version), path)
+            return Uv(path=path, version=told, default_index=_default_in(_said(usage), path))
+        except BaseException:
+            version.kill()
+            usage.kill()
+            raise
+
+
+def _version_in(said: str, path: str) -> str:
     found = re.match(_VERSION, said)
     if found is None:
         raise UnjudgedError(f"{said.strip()[:60]!r} is no version of uv", where=path, now="name a uv on PATH")
     return ".".join(found.groups())
 
 
-def _asked_default(path: str, environ: Mapping[str, str]) -> str:
+def _default_in(said: str, path: str) -> str:
     """Return the built-in default index, which uv names in its help."""
-    uv = str(Path(path).with_name(Path(path).name.replace("uvx", "uv")))
-    found = re.search(_DEFAULT, _said(uv, ["help", "--no-pager", "pip", "install"], environ))
+    found = re.search(_DEFAULT, said)
     if found is None:
         raise UnjudgedError("this uv does not say which index it asks by default", where=path, now="update guard")
     return found.group(1)
 
 
-def _said(path: str, arguments: list[str], environ: Mapping[str, str]) -> str:
+def _begin(path: str, arguments: list[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     plain = {**environ, "NO_COLOR": "1", "UV_NO_CONFIG": "1", "COLUMNS": "200"}
+    none, pipe = subprocess.DEVNULL, subprocess.PIPE
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own uv
-            [path, *arguments], capture_output=True, env=plain, timeout=_SECONDS, check=True, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        return subprocess.Popen([path, *arguments], env=plain, stdin=none, stdout=pipe, stderr=none)  # noqa: S603 - the user's own uv
+    except OSError as error:
         raise UnjudgedError(f"cannot be asked for its {arguments[0].strip('-')}: {error}", where=path) from error
-    return done.stdout.decode("utf-8", "replace")
+
+
+def _said(asked: subprocess.Popen[bytes]) -> str:
+    """Return what a process says; raises `UnjudgedError` where it fails, or takes too long."""
+    path, what, *_ = map(str, asked.args)  # type: ignore[arg-type]  # a list, as it was given
+    try:
+        said, _ = asked.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        asked.kill()
+        raise UnjudgedError(f"cannot be asked for its {what.strip('-')}: {error}", where=path) from error
+    if asked.returncode:
+        problem = f"it ended with {asked.returncode}"
+        raise UnjudgedError(f"cannot be asked for its {what.strip('-')}: {problem}", where=path)
+    return said.decode("utf-8", "replace")
