@@ -61,7 +61,7 @@ def uvs(session: nox.Session) -> None:
     """The attacks under uv: with the oldest that guard serves, some between, the newest that it was tried with."""
     session.install("-e", ".", *group("test"))
     for version in UVS:
-        place = Path(session.create_tmp()) / version
+        place = Path(session.create_tmp()).absolute() / version
         into = ["--no-deps", "--upgrade", "--target", str(place)]
         session.run("python", "-m", "pip", "install", "-q", *into, f"uv=={version}")
         tested = {"TESTED_UV": str(place / "bin" / ("uv.exe" if os.name == "nt" else "uv"))}

@@ -9,10 +9,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from installguard.index.fetching import Fetcher, Network
 from installguard.index.loopback import LoopbackIndex
@@ -240,3 +248,18 @@ def ask(connection: http.client.HTTPConnection, path: str, *, method: str = "GET
     response = connection.getresponse()
     body = response.read()
     return Got(response.status, response.reason, {k.lower(): v for k, v in response.getheaders()}, body)
+
+
+def own_certificate(directory: Path) -> Path:
+    """Write a certificate for 127.0.0.1 that nobody has signed, with its key."""
+    now = datetime.now(timezone.utc)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    begun = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    dated = begun.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = dated.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = directory / "own.pem"
+    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
+    return path

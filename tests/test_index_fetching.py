@@ -13,23 +13,16 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from installguard.index.fetching import Network, decoded
 from installguard.index.judged import Room
 from installguard.index.upstream import Upstream
 
-from .index_site import JSON, Front, Reply, Site, clock_of_the_system, entry, get, serve_site
+from .index_site import JSON, Front, Reply, Site, clock_of_the_system, entry, get, own_certificate, serve_site
 
 WHEEL = "thing-1.0-py3-none-any.whl"
 
@@ -361,21 +354,6 @@ def test_certificates_that_cannot_be_read_are_told_in_one_line(site: Site, front
     with front.open(upstream) as index:
         got = get(f"{index.address_of(upstream)}thing/")
     assert (got.status, "cannot be asked" in got.reason) == (502, True)
-
-
-def own_certificate(directory: Path) -> Path:
-    """Write a certificate for 127.0.0.1 that nobody has signed, with its key."""
-    now = datetime.now(timezone.utc)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    begun = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    dated = begun.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    made = dated.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = directory / "own.pem"
-    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
-    return path
 
 
 @pytest.fixture

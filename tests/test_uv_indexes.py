@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -13,6 +14,11 @@ from threading import Thread
 
 import pytest
 
+from installguard.frontends.uv.command import parse_command
+from installguard.frontends.uv.settings import read_settings
+from installguard.uv_scene import insecure_hosts, trusts
+
+from .index_site import Reply, Site, own_certificate, serve_site
 from .loopback import Index, serve
 from .packages import make_wheel
 from .uv_home import UvHome
@@ -66,6 +72,59 @@ def test_an_index_that_wants_a_login_gets_the_one_of_the_keyring_where_uv_would_
     assert without.code != 0, without.text
     assert ran.code == 0, ran.text
     assert "anna:secret" in logins
+
+
+def test_a_certificate_that_uv_is_told_not_to_check_is_not_checked_by_guard(world: UvHome, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_certificate(tmp_path))
+    with serve_site(Site(), context) as site:
+        kind, body = world.index.page("nice") or ("", b"")
+        body = body.replace(b'"/files/', f'"http://127.0.0.1:{world.index.port}/files/'.encode())
+        site.replies["/simple/nice/"] = Reply(body, headers={"Content-Type": kind})
+        asked = ["pip", "install", "--default-index", site.url, "nice"]
+        refused = world.guard("uv", *asked)
+        elsewhere = world.guard("uv", *asked, "--allow-insecure-host", "127.0.0.1:9")
+        ran = world.guard("uv", *asked, "--allow-insecure-host", "127.0.0.1")
+        world.extra["UV_INSECURE_HOST"] = f"example.org https://127.0.0.1:{site.port}"
+        again = world.guard("uv", *asked, "--reinstall")
+    assert refused.code != 0
+    assert elsewhere.code != 0
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.text, refused.text
+    assert (ran.code, again.code) == (0, 0), ran.text + again.text
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "trusted"),
+    [
+        ("example.org", "https://example.org/simple", True),
+        ("example.org", "https://anna:secret@Example.org:8443/simple", True),
+        ("example.org:8443", "https://example.org:8443/simple", True),
+        ("https://example.org", "https://example.org:8443/simple", True),
+        ("[::1]", "https://[::1]:8443/simple", True),
+        ("example.org:8443", "https://example.org/simple", False),
+        ("http://example.org", "https://example.org/simple", False),
+        ("example.org", "https://example.org.evil.example/simple", False),
+        ("example.org", "https://example.org@evil.example/simple", False),
+        ("", "file:///simple", False),
+    ],
+)
+def test_which_index_is_on_a_host_that_is_trusted(hosts: str, url: str, trusted: bool, tmp_path: Path) -> None:
+    settings = read_settings(
+        parse_command("uv", ["sync"]), {}, Path.cwd(), user_dir=None, system_dirs=(), version=(0, 13)
+    )
+    found = insecure_hosts(parse_command("uv", ["pip", "list"]), settings, {"UV_INSECURE_HOST": hosts})
+    assert trusts(found, url) is trusted
+
+
+def test_a_name_like_a_popular_one_is_told_when_it_is_new_and_not_when_it_is_upgraded(world: UvHome) -> None:
+    files = world.index.files
+    make_wheel(files, "requestsq", "1.0")
+    first = world.guard("uv", "pip", "install", "requestsq")
+    make_wheel(files, "requestsq", "2.0")
+    second = world.guard("uv", "pip", "install", "--upgrade", "requestsq")
+    assert "warning[similar-name]: requestsq 1.0" in first.err, first.text
+    assert (second.code, "similar-name" in second.err) == (0, False), second.text
+    assert "2.0" in second.err
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,7 +20,7 @@ from .frontends.uv.addresses import recorded
 from .frontends.uv.command import UvCommand, parse_command
 from .frontends.uv.phases import OF_THE_PROJECT, Standing, standing_of
 from .frontends.uv.program import Uv, describe_uv, release_of
-from .frontends.uv.projects import find_projects
+from .frontends.uv.projects import Project, find_projects
 from .frontends.uv.requirements import Inputs, read_inputs
 from .frontends.uv.settings import (
     ConfigFile,
@@ -60,6 +62,8 @@ class Scene:
     settings: UvSettings
     standing: Standing
     inputs: Inputs
+    projects: tuple[Project, ...]
+    """Those that are locked together, where anything is locked."""
     lock_path: Path | None
     """Where the lock of the project or script is, or would be."""
     lock: Lock | None
@@ -121,7 +125,10 @@ def open_scene(
     refuse_unguardable(command, settings, standing, inputs, environ)
     with ExitStack() as stack:
         receipts = open_tools(stack, command, environ, here.cwd, kept)
-        found = upstreams_in_use(uv, settings, inputs, lock, receipts, environ)
+        projects = projects_in(settings) if command.kind in LOCKING else ()
+        found = upstreams_in_use(uv, settings, inputs, projects, lock, receipts, environ)
+        trusted = insecure_hosts(command, settings, environ)
+        found = {text: replace(each, insecure=trusts(trusted, each.url)) for text, each in found.items()}
         upstreams = {text: each for text, each in found.items() if command.kind not in LOCKING or not each.local}
         screen = PageScreen(judge, wishes(inputs, lock))
         front = stack.enter_context(
@@ -141,6 +148,7 @@ def open_scene(
             settings=settings,
             standing=standing,
             inputs=inputs,
+            projects=projects,
             lock_path=lock_path,
             lock=lock,
             opened=judge,
@@ -199,6 +207,7 @@ def upstreams_in_use(
     uv: Uv,
     settings: UvSettings,
     inputs: Inputs,
+    projects: Sequence[Project],
     lock: Lock | None,
     receipts: Receipts | None,
     environ: Mapping[str, str],
@@ -213,18 +222,17 @@ def upstreams_in_use(
             found.setdefault(text, upstream)
     for line in inputs.index_lines:
         found.setdefault(line.url, parse_upstream(line.url, line.kind, base=line.file.parent))
-    for text in of_projects(settings):
+    for text in (text for each in projects for text in each.indexes if "://" in text):
         found.setdefault(text, parse_upstream(text, base=settings.cwd))
     for text in (*registries(lock), *(receipts.indexes() if receipts is not None else ())):
         found.setdefault(text, parse_upstream(text, base=settings.cwd))
     return found
 
 
-def of_projects(settings: UvSettings) -> Iterator[str]:
-    """Yield the indexes that projects name which are locked together with this one, by URL."""
+def projects_in(settings: UvSettings) -> tuple[Project, ...]:
+    """Return the projects that are locked together with the one that is meant."""
     project = settings.project
-    for each in find_projects(project.root, project.members) if project is not None else ():
-        yield from (text for text in each.indexes if "://" in text)
+    return find_projects(project.root, project.members) if project is not None else ()
 
 
 def kind_of(index: Index) -> Literal["simple", "flat"]:
@@ -241,6 +249,24 @@ def with_login(upstream: Upstream, name: str | None, environ: Mapping[str, str])
         return upstream
     login = f"{quote(user or '', safe='')}:{quote(password or '', safe='')}@"
     return replace(upstream, url=urlunsplit(parts._replace(netloc=login + parts.netloc)))
+
+
+def insecure_hosts(command: UvCommand, settings: UvSettings, environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the hosts whose certificates uv is told not to check, each with a scheme or a port where one was told."""
+    told = [*command.values("--allow-insecure-host"), *re.split(r"[\s,]+", environ.get("UV_INSECURE_HOST", ""))]
+    for file in settings.files:
+        for table in (file.table, file.table.get("pip")):
+            listed = table.get("allow-insecure-host") if isinstance(table, Mapping) else None
+            told += [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+    return frozenset(each.strip().lower() for each in told if each.strip())
+
+
+def trusts(hosts: AbstractSet[str], url: str) -> bool:
+    """Tell whether an index is on one of *hosts*: `host`, `host:port` or `scheme://host:port`."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2].lower()
+    host = place if place.endswith("]") else re.sub(r":\d*\Z", "", place)
+    return not hosts.isdisjoint({host, place, f"{parts.scheme}://{host}", f"{parts.scheme}://{place}"})
 
 
 def asks_keyring(command: UvCommand, settings: UvSettings, environ: Mapping[str, str]) -> bool:
@@ -312,19 +338,25 @@ def index_of_source(command: UvCommand, settings: UvSettings, inputs: Inputs) ->
         trees.append(settings.cwd / next(iter(command.positionals), ""))
     if settings.project is not None:
         trees += [settings.project.directory, settings.project.root, *settings.project.members]
-    return next((name for tree in dict.fromkeys(trees) for name in bound_to_index(tree).values()), None)
+    return next((name for tree in dict.fromkeys(trees) for name in bound_to_index(told_by(tree)).values()), None)
 
 
-def bound_to_index(directory: Path) -> Mapping[str, str]:
-    """Return the requirements that a project binds to an index, by normalised name."""
+def bound_to_index(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the requirements that a project binds to an index in its `pyproject.toml`, by normalised name."""
     found: dict[str, str] = {}
-    with suppress(OSError, TomlError, LookupError, TypeError, AttributeError):  # uv refuses it, or there is none
-        document = read_toml((directory / "pyproject.toml").read_bytes())
+    with suppress(LookupError, TypeError, AttributeError):  # uv refuses it, or it has none
         for name, source in document["tool"]["uv"]["sources"].items():
             for each in source if isinstance(source, list) else (source,):
                 if isinstance(each, Mapping) and isinstance(each.get("index"), str):
                     found[canonicalize_name(name)] = str(each["index"])
     return found
+
+
+def told_by(directory: Path) -> Mapping[str, Any]:
+    """Return what the `pyproject.toml` of a directory says; nothing where there is none, or one that uv refuses."""
+    with suppress(OSError, TomlError):
+        return read_toml((directory / "pyproject.toml").read_bytes())
+    return {}
 
 
 # ---------------------------------------------------------------- leading uv to ours
@@ -358,9 +390,7 @@ def bound_indexes(scene: Scene) -> Sequence[str]:
     uv takes them from the project itself, whatever its configuration says, unless the command line has others for the
     names. These are then asked for other build requirements too.
     """
-    project = scene.settings.project
-    directories = [each.directory for each in find_projects(project.root, project.members)] if project else []
-    if not any(map(binds_builds, directories)):
+    if not any(binds_builds(each.directory) for each in scene.projects):
         return ()
     named = (each for each in (*scene.settings.others, *scene.settings.member_indexes) if each.name)
     return tuple(dict.fromkeys(f"{each.name}={scene.front(each.url)}" for each in named))
@@ -368,10 +398,8 @@ def bound_indexes(scene: Scene) -> Sequence[str]:
 
 def binds_builds(directory: Path) -> bool:
     """Tell whether a project that is built binds a requirement to an index: what its build asks for is known later."""
-    with suppress(OSError, TomlError):  # which uv refuses
-        document = read_toml((directory / "pyproject.toml").read_bytes())
-        return bool(bound_to_index(directory)) and "build-system" in document
-    return False
+    document = told_by(directory)
+    return "build-system" in document and bool(bound_to_index(document))
 
 
 def as_last_resort(scene: Scene) -> Mapping[str, str]:

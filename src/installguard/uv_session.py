@@ -60,9 +60,8 @@ def guard_uv(
     environ = request.surroundings.environ
     path = find_uv(program, environ)
     command = parse_command(program, words)
-    if command.kind == "harmless" or command.mistake is not None:
-        return run_uv(path, words, cwd=None, environ=environ, stdout=stdout).exit_code
-    if command.verb == ("venv",) and not (command.has("--seed") or environ.get("UV_VENV_SEED")):
+    seeds = command.has("--seed") or environ.get("UV_VENV_SEED")
+    if command.kind == "harmless" or command.mistake is not None or (command.kind == "seed" and not seeds):
         return run_uv(path, words, cwd=None, environ=environ, stdout=stdout).exit_code
     refuse_unknown(command)
     with ExitStack() as stack:
@@ -124,10 +123,10 @@ def in_place(scene: Scene) -> Ended:
     if placed is None:
         told = outcome.exit_code or not scene.front.index.asked or scene.command.dry_run
         return Ended(outcome=outcome, notes=() if told else (UNTOLD,))
-    scene.judge("install", [chosen(scene, release) for release in placed])
-    unasked = [release for release in placed if not was_judged(scene, release)]
+    scene.judge("install", [chosen(scene, each, upgrades=each.name in placed.before) for each in placed.releases])
+    unasked = [release for release in placed.releases if not was_judged(scene, release)]
     problem = f"uv installed {unasked[0]} without asking for it where guard could judge it" if unasked else None
-    return Ended(outcome=outcome, changed=bool(placed), problem=problem)
+    return Ended(outcome=outcome, changed=bool(placed.releases), problem=problem)
 
 
 def names_indexes_in_result(command: UvCommand) -> bool:
@@ -178,8 +177,17 @@ def tools_named(scene: Scene) -> Iterator[None]:
         scene.receipts.withdraw()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What uv put into an environment."""
+
+    releases: tuple[Release, ...]
+    before: frozenset[NormalizedName]
+    """The projects that were there before."""
+
+
 @contextmanager
-def watched(scene: Scene) -> Iterator[Callable[[], Sequence[Release] | None]]:
+def watched(scene: Scene) -> Iterator[Callable[[], Placed | None]]:
     """Give what tells which releases are in the environment since; that is `None` where it cannot be known."""
     from .frontends.uv.listing import ListedEnvironment, likely_environment, recorded_in
 
@@ -192,29 +200,35 @@ def watched(scene: Scene) -> Iterator[Callable[[], Sequence[Release] | None]]:
     likely = likely_environment(scene.command, scene.request.surroundings.cwd, scene.environ)
     recorded = recorded_in(likely) if likely is not None else None
 
-    def changes() -> Sequence[Release] | None:
-        there = before.releases()
-        if likely is not None and recorded is not None and (new := (recorded_in(likely) or recorded) - recorded):
-            return sorted(new, key=str)
-        now = ListedEnvironment(scene.uv.path, scene.command, **facts).releases()
-        return None if now is None else sorted(now - (there or frozenset()), key=str)
+    def changes() -> Placed | None:
+        there = before.releases() or frozenset()
+        now = recorded_in(likely) if likely is not None and recorded is not None else None
+        if now is None or now == recorded:
+            now = ListedEnvironment(scene.uv.path, scene.command, **facts).releases()
+        else:
+            there = recorded or there
+        if now is None:
+            return None
+        names = frozenset(each.name for each in there)
+        return Placed(releases=tuple(sorted(now - there, key=str)), before=names)
 
     yield changes
 
 
-def chosen(scene: Scene, release: Release) -> Distribution:
-    """Return a release that uv chose as the index offered it, as far as that is known."""
+def chosen(scene: Scene, release: Release, *, upgrades: bool) -> Distribution:
+    """Return a release that uv chose as the index offered it, as far as that is known; *upgrades* another version."""
     from .model import Artifact, Distribution
 
     for page in pages_of(scene, release.name):
         offered = [scene.screen.distribution(page, entry) for entry in page.entries]
         same = [each for each in offered if each.release == release]
         if same:
-            return replace(min(same, key=lambda each: each.builds), indexes=offered_by(scene, release.name))
+            best = min(same, key=lambda each: each.builds)
+            return replace(best, indexes=offered_by(scene, release.name), upgrades=upgrades)
     direct = next((each for each in scene.inputs.distributions if each.name == release.name), None)
     origin = direct.origin if direct is not None else Artifact(filename="", url=release.pin, kind="wheel")
     requested = release.name in scene.inputs.requested
-    return Distribution(name=release.name, release=release, origin=origin, requested=requested)
+    return Distribution(name=release.name, release=release, origin=origin, requested=requested, upgrades=upgrades)
 
 
 def offered_by(scene: Scene, project: NormalizedName | None) -> tuple[str, ...]:

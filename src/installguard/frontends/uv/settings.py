@@ -126,8 +126,6 @@ class UvSettings:
     locked: bool
     no_sync: bool
     no_project: bool
-    seed: bool
-    """Whether `venv` puts pip into the environment."""
     torch_backend: str | None
     """Where it is set, uv asks an index of its own for what belongs to it."""
     config_file: Path | None
@@ -205,7 +203,6 @@ def read_settings(
         locked=_flag(command.locked, environ, "UV_LOCKED") and (command.locked is True or not command.frozen),
         no_sync=command.no_sync or _set(environ, "UV_NO_SYNC"),
         no_project=command.no_project or (command.verb == ("run",) and _set(environ, "UV_NO_PROJECT")),
-        seed=command.verb == ("venv",) and (command.has("--seed") or _set(environ, "UV_VENV_SEED")),
         torch_backend=_torch_backend(command, environ, sources),
         config_file=None if named is None else _normal(cwd / named),
         files=files,
