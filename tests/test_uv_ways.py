@@ -650,12 +650,14 @@ def test_what_guard_could_not_judge_is_refused_before_uv_runs(world: World, line
     assert len(world.site.main.requests) == asked
 
 
-def test_without_a_feed_nothing_is_run_under_a_strict_policy(world: World) -> None:
+@pytest.mark.parametrize("line", ["uv sync", "uv pip install nice", "uv run python -c pass", "uvx nice"])
+def test_without_a_feed_nothing_is_run_under_a_strict_policy(world: World, line: str) -> None:
     shutil.rmtree(world.home / "cache" / "installguard")
     world.write({"pyproject.toml": project("nice", more='[tool.installguard]\npreset = "strict"\n')})
     before, asked = world.all_files(), len(world.site.main.requests)
-    ran = world.say("uv sync")
+    ran = world.say(line)
     assert ran.code == 12, ran.text
+    assert "error[feed-missing]" in ran.err
     assert world.all_files() == before
     assert len(world.site.main.requests) == asked
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Literal, TextIO
 
+    from .model import Run
     from .session import Conclusion, Request, Surroundings
 
 FORMATS = ("text", "json")
@@ -174,12 +175,17 @@ def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> i
             say(f"guard: {conclusion.run.problem or 'interrupted'}")
         elif conclusion.run.problem and not conclusion.verdict.judged:
             say(f"guard: error: {conclusion.run.problem}")
-        elif conclusion.run.installer is None or conclusion.verdict.judged or conclusion.run.notes:
+        elif conclusion.run.installer is None or conclusion.verdict.judged or has_more_to_tell(conclusion.run):
             print_text(conclusion, options, stream)
         write_report(conclusion, options)
     except GuardError as error:
         return conclusion.exit_code or complain(error)
     return conclusion.exit_code
+
+
+def has_more_to_tell(run: Run) -> bool:
+    """Tell whether there is anything to say of a run in which no distribution was judged."""
+    return run.stopped or bool(run.notes)
 
 
 # ---------------------------------------------------------------- options

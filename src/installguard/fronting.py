@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .index.fetching import Fetcher
 
 DEFAULT_TIMEOUT = 30.0
+PAUSE = 0.02
+"""Seconds without another page being asked for, after which those there are may be looked at."""
 KEYRING_SECONDS = 30
 _PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _LOOPBACK = "127.0.0.1,::1,localhost"
@@ -32,7 +35,8 @@ class Front:
     def __init__(self, index: LoopbackIndex, upstreams: Mapping[str, Upstream]) -> None:
         self.index = index
         self.upstreams = tuple(upstreams.values())
-        self._pages: dict[tuple[str, NormalizedName | None], Page | None] = {}
+        self._pages: dict[tuple[str, NormalizedName | None], tuple[int, Page | None]] = {}
+        """Pages, and how often they had been asked for when they were taken apart."""
         self.texts = {text: self._ours(text, upstream) for text, upstream in upstreams.items()}
         """Ours by theirs, as written: with a slash at the end where theirs has one."""
 
@@ -41,11 +45,40 @@ class Front:
         return address if text.endswith("/") else address.rstrip("/")
 
     def page(self, upstream: Upstream, project: NormalizedName | None) -> Page | None:
-        """Return a page as uv saw it last, taken apart once only, when uv has ended."""
-        known = (upstream.key, None if upstream.kind == "flat" else project)
-        if known not in self._pages:
-            self._pages[known] = self.index.page(upstream, known[1])
-        return self._pages[known]
+        """Return a page as uv saw it last, taken apart once only."""
+        project = None if upstream.kind == "flat" else project
+        known, times = (upstream.key, project), self.index.times_asked(upstream, project)
+        kept = self._pages.get(known)
+        if kept is None or kept[0] != times:
+            self._pages[known] = kept = (times, self.index.page(upstream, project))
+        return kept[1]
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Take the pages that uv was given apart while it goes on to download and to install."""
+        over = threading.Event()
+
+        def read() -> None:
+            number = 0
+            while not over.wait(PAUSE):
+                asked = self.index.asked
+                if len(asked) == number:
+                    for each in asked:
+                        if each.served and not over.is_set():
+                            self.page(each.upstream, each.project)
+                number = len(asked)
+
+        def read_quietly() -> None:
+            with suppress(Exception):  # who needs the page meets the same, and tells it
+                read()
+
+        thread = threading.Thread(target=read_quietly, name="guard-ahead", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def __call__(self, text: str) -> str:
         """Return what to write instead of *text*."""

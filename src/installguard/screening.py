@@ -42,6 +42,7 @@ class PageScreen:
         self._lock = threading.Lock()
         self._digest: str | None = None
         self._showing = False
+        self._waiting = threading.Lock()
         self._first: list[Callable[[], object]] = []
 
     @property
@@ -60,10 +61,11 @@ class PageScreen:
 
     def digest(self) -> str:
         """Return what changes whenever a decision may change."""
+        with self._waiting:
+            for first in self._first:
+                first()
         with self._lock:
             if self._digest is None:
-                for first in self._first:
-                    first()
                 self._digest = digest_of(self._judge, self._wishes, showing=self._showing)
             return self._digest
 
@@ -159,13 +161,17 @@ class Gate:
         self._decided = threading.Event()
         self._open = False
 
-    def decide(self, *, go: bool) -> None:
-        """Let what waits go on, or refuse it all."""
-        self._open = go
+    def open(self) -> None:
+        """Let what waits go on."""
+        self._open = True
+        self._decided.set()
+
+    def close(self) -> None:
+        """Refuse what waits, unless it was let go on: the installer, which would tell of that, has ended."""
         self._decided.set()
 
     def __call__(self) -> None:
-        """Wait for the decision; raises `PageError` where nothing may be done."""
+        """Wait for either; raises `PageError` where nothing may be done."""
         self._decided.wait()
         if not self._open:
             raise PageError("everything was stopped before this page was judged", status=UNJUDGED)

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from .dataclass import dataclass, replace
 from .errors import UnjudgedError
-from .frontends.locks import Registry, read_lock
 from .frontends.uv.addresses import recorded
 from .frontends.uv.command import UvCommand, parse_command
 from .frontends.uv.phases import OF_THE_PROJECT, Standing, standing_of
@@ -118,7 +117,7 @@ def open_scene(
         version=release_of(uv),
     )
     lock_path = lock_path_of(command, settings)
-    lock = read_lock(lock_path, shown_as=lock_path.name) if lock_path is not None and lock_path.is_file() else None
+    lock = lock_at(lock_path)
     standing = standing_in(command, settings, lock)
     project = settings.project.directory if settings.project is not None and command.kind in LOCKING else None
     inputs = read_inputs(command, settings.cwd, environ, project)
@@ -175,6 +174,15 @@ def lock_path_of(command: UvCommand, settings: UvSettings) -> Path | None:
     if settings.script is not None:
         return settings.script.lock
     return settings.project.root / "uv.lock" if settings.project is not None and not settings.no_project else None
+
+
+def lock_at(path: Path | None) -> Lock | None:
+    """Return what a lock file says; `None` where there is none."""
+    if path is None or not path.is_file():
+        return None
+    from .frontends.locks import read_lock
+
+    return read_lock(path, shown_as=path.name)
 
 
 def standing_in(command: UvCommand, settings: UvSettings, lock: Lock | None) -> Standing:
@@ -279,7 +287,11 @@ def asks_keyring(command: UvCommand, settings: UvSettings, environ: Mapping[str,
 
 def registries(lock: Lock | None) -> Iterator[str]:
     """Yield the indexes that a lock names by URL; locations of files that it names by path are none."""
-    for each in lock.packages if lock is not None else ():
+    if lock is None:
+        return
+    from .frontends.locks import Registry
+
+    for each in lock.packages:
         if isinstance(each.source, Registry) and each.source.url and "://" in each.source.url:
             yield each.source.url
 

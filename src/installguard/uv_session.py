@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -233,7 +233,7 @@ def chosen(scene: Scene, release: Release, *, upgrades: bool) -> Distribution:
 
 def offered_by(scene: Scene, project: NormalizedName | None) -> tuple[str, ...]:
     """Return the indexes on which uv itself found a project, where there are several."""
-    asked = (each for each in scene.front.index.asked if each.project == project and each.status in SERVED)
+    asked = (each for each in scene.front.index.asked if each.project == project and each.served)
     found = sorted({each.upstream.address.rstrip("/") + "/" for each in asked})
     return tuple(found) if len(found) > 1 else ()
 
@@ -241,7 +241,7 @@ def offered_by(scene: Scene, project: NormalizedName | None) -> tuple[str, ...]:
 def pages_of(scene: Scene, project: NormalizedName) -> Iterator[Page]:
     """Yield the pages of a project that uv asked for in this run, as they were."""
     for asked in scene.front.index.asked:
-        if asked.project in (project, None) and asked.status in SERVED:
+        if asked.project in (project, None) and asked.served:
             page = scene.front.page(asked.upstream, asked.project)
             if page is not None:
                 yield page
@@ -249,7 +249,7 @@ def pages_of(scene: Scene, project: NormalizedName) -> Iterator[Page]:
 
 def was_judged(scene: Scene, release: Release) -> bool:
     """Tell whether a release came from a page that was judged, or was named by the user where it was judged before."""
-    asked = any(each.project in (release.name, None) and each.status in SERVED for each in scene.front.index.asked)
+    asked = any(each.project in (release.name, None) and each.served for each in scene.front.index.asked)
     return asked or any(each.name in (release.name, None) for each in scene.inputs.distributions)
 
 
@@ -361,14 +361,14 @@ def gated(scene: Scene) -> Iterator[Callable[[], bool]]:
         from .judge import stops
 
         go = not stops(scene.judge.verdict(), scene.judge.policy)
-        gate.decide(go=go)
+        if go:
+            gate.open()
         return go
 
     try:
         yield may_go_on
-    except BaseException:
-        gate.decide(go=False)
-        raise
+    finally:
+        gate.close()
 
 
 def locked_then(scene: Scene, changes: Sequence[Change]) -> Sequence[Distribution]:
@@ -424,7 +424,8 @@ def run_here(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> U
             scene.front.index.prepare()
         from .reporters import text  # noqa: F401 - now, while uv is at work, and not when it has ended
 
-        return wait()
+        with scene.front.reading_ahead() if scene.command.kind == "install" else nullcontext():
+            return wait()
 
 
 def environment_of(scene: Scene) -> Path | None:
@@ -516,7 +517,7 @@ def look_at_unchanged(scene: Scene, *, every: bool) -> None:
     """Learn what is held back on pages that uv had already: on *every* one, or on those it chose from."""
     chosen = {each.name for each in scene.judge.verdict().evidence.distributions}
     for asked in scene.front.index.asked:
-        if asked.status == NOT_MODIFIED and (every or asked.project in chosen):
+        if asked.unchanged and (every or asked.project in chosen):
             page = scene.front.page(asked.upstream, asked.project)
             if page is not None and scene.screen.has_young(page):
                 scene.screen(page)
@@ -609,6 +610,4 @@ def compiling(scene: Scene) -> UvCommand:
     return parse_command("uv", ("pip", "compile", "--no-build", "--no-header", str(path)))
 
 
-NOT_MODIFIED = 304
-SERVED = (200, NOT_MODIFIED)
 UNTOLD = "uv does not tell which releases it chose: what is denied was kept from it, other warnings are not known"

@@ -85,9 +85,13 @@ class Later:
         except Exception as error:  # noqa: BLE001 - whatever it is, who asks for the result gets it
             self._error = error
 
+    def wait(self) -> None:
+        """Wait until it is made: a process must not end while OpenSSL is at work in a thread of it."""
+        self._thread.join()
+
     def result(self) -> ssl.SSLContext:
         """Return the context; raises what making it raised."""
-        self._thread.join()
+        self.wait()
         if self._made is None:
             raise self._error or RuntimeError("no certificates")
         return self._made
@@ -139,6 +143,8 @@ class Fetcher:
                 socket.socket.shutdown(each, socket.SHUT_RDWR)  # under TLS too, whose own would break its reader
         for client in clients:
             client.close()
+        if self._certificates is not None:
+            self._certificates.wait()
 
     def _follow(
         self, upstream: Upstream, url: str, headers: Mapping[str, str], body: Writing, deadline: float
@@ -191,6 +197,8 @@ class Fetcher:
     def _read_certificates(self) -> Later:
         """Begin to read the certificates: that takes as long as the import of httpx, and both go on at once."""
         with self._lock:
+            if self._closed:
+                raise PageError("guard is shutting down", status=503)
             if self._certificates is None:
                 self._certificates = Later(self.network.certificates or default_certificates)
             return self._certificates

@@ -104,6 +104,7 @@ class JudgedPages:
 
     def answer(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
         """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
+        self._screen.digest()  # before anything is fetched: it may be that nothing is to be judged at all
         redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
         kept, body = self._current(upstream, project, redo=redo)
         tag = self._tag(upstream, kept)

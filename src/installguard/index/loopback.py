@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROJECT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
+GRACE = 2.0
+"""Seconds for threads to find out that everybody has hung up."""
 NOT_FOUND = Answer(status=404)
 STRANGER = Answer(status=404, last=True)
 
@@ -36,6 +38,18 @@ class Asked:
     status: int
     """200 and 304 where it got one."""
     reason: str = ""
+    times: int = 1
+    """How often it asked."""
+
+    @property
+    def served(self) -> bool:
+        """Whether the installer has the page."""
+        return self.status == 200 or self.unchanged
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it had the page already."""
+        return self.status == 304
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +111,8 @@ class LoopbackIndex:
             self._server.close()
         if self._opened is not None:
             self._opened.close()
+        if self._server is not None:
+            self._server.wait(GRACE)
 
     @property
     def base(self) -> str:
@@ -114,6 +130,12 @@ class LoopbackIndex:
         """The pages that were asked for, each with how that ended the last time."""
         with self._lock:
             return tuple(self._asked.values())
+
+    def times_asked(self, upstream: Upstream, project: NormalizedName | None) -> int:
+        """Return how often a page was asked for: as long as that is the same, so is what `page` returns."""
+        with self._lock:
+            asked = self._asked.get((upstream.key, project))
+        return asked.times if asked is not None else 0
 
     @property
     def denied(self) -> tuple[AskedDenied, ...]:
@@ -197,9 +219,15 @@ class LoopbackIndex:
             answer = self._unjudged(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page does not go out unjudged; it is told
             answer = self._unjudged(UnjudgedError(f"the page could not be judged: {error!r}"))
-        asked = Asked(upstream=upstream, project=project, status=answer.status, reason=answer.reason)
         with self._lock:
-            self._asked[upstream.key, project] = asked
+            before = self._asked.get((upstream.key, project))
+            self._asked[upstream.key, project] = Asked(
+                upstream=upstream,
+                project=project,
+                status=answer.status,
+                reason=answer.reason,
+                times=1 + (before.times if before is not None else 0),
+            )
         return answer
 
     def _unjudged(self, error: GuardError) -> Answer:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
+from weakref import WeakSet
 
 from ..dataclass import dataclass
 
@@ -64,6 +65,7 @@ class Server:
         self._respond = respond
         self._connections: dict[socket.socket, bool] = {}
         """Oldest first; whether one has had an answer and may stay."""
+        self._threads: WeakSet[threading.Thread] = WeakSet()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -79,6 +81,15 @@ class Server:
         for each in (self._listener, *connections):
             _shut_down(each)
 
+    def wait(self, seconds: float) -> None:
+        """Wait until nobody is answered any longer, at most so long: the process should not end under such a thread."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            threads = tuple(self._threads)
+        for each in threads:
+            if each.ident is not None:
+                each.join(max(0.0, deadline - time.monotonic()))
+
     def _accept(self) -> None:
         while True:
             try:
@@ -91,6 +102,8 @@ class Server:
             if self._admit(connection):
                 serving = threading.Thread(target=self._serve, args=(connection,), name="guard-index-client")
                 serving.daemon = True
+                with self._lock:
+                    self._threads.add(serving)
                 serving.start()
 
     def _admit(self, connection: socket.socket) -> bool:
