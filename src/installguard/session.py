@@ -223,6 +223,10 @@ def open_advisories(request: Request, policy: Policy) -> Iterator[Snapshot]:
         yield snapshot
 
 
+GRACE = 0.5
+"""Seconds for a refresh that nobody waits for any longer: a process that ends while OpenSSL is at work may crash."""
+
+
 @contextmanager
 def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
     """Open the snapshot; one that is being refreshed only when it is looked at, `feed.wait` later at most."""
@@ -237,6 +241,8 @@ def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
 
     with ExitStack() as stack:
         yield LateSnapshot(open_then) if refreshing is not None else open_then()
+        if refreshing is not None:
+            refreshing.join(GRACE)
 
 
 def start_refresh(request: Request, policy: Policy, wait: float) -> threading.Thread | None:
