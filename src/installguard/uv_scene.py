@@ -364,6 +364,15 @@ def bound_to_index(document: Mapping[str, Any]) -> Mapping[str, str]:
     return found
 
 
+def is_static(directory: Path) -> bool:
+    """Tell whether a project says all of itself that a lock needs, so that it is not built for that."""
+    document = told_by(directory)
+    project = document.get("project")
+    if isinstance(project, Mapping):
+        return not project.get("dynamic")
+    return bool(document) and "build-system" not in document and not (directory / "setup.py").exists()
+
+
 def told_by(directory: Path) -> Mapping[str, Any]:
     """Return what the `pyproject.toml` of a directory says; nothing where there is none, or one that uv refuses."""
     with suppress(OSError, TomlError):

@@ -321,11 +321,17 @@ def refused_beside(scene: Scene) -> UvOutcome | None:
 
 
 def locks_at_once(scene: Scene) -> bool:
-    """Tell whether there is a lock to be made, and nothing to be judged before: what is made is dropped if denied."""
+    """Tell whether there is a lock to be made, and nothing to be judged before: what is made is dropped if denied.
+
+    Nor may a project of the user's own have to be built for it: its code is not run either where nothing can be judged.
+    """
     from .frontends.uv.phases import lock_phase
+    from .uv_scene import is_static
 
     beside = any(each.name.startswith("--with") for each in scene.command.options)
     if beside or scene.inputs.distributions or scene.local or scene.command.requirement_files:
+        return False
+    if not all(is_static(each.directory) for each in scene.projects):
         return False
     return is_about_lock(scene) and lock_phase(scene.command, scene.standing) is not None
 
