@@ -674,7 +674,8 @@ prepare_metadata_for_build_wheel = build_wheel
 def test_nor_is_what_makes_the_metadata_of_a_member_of_the_workspace(world: World, line: str) -> None:
     shutil.rmtree(world.home / "cache" / "installguard")
     own = 'dynamic = ["version"]\n[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
-    strict = '[tool.uv.workspace]\nmembers = ["m"]\n[tool.installguard]\npreset = "strict"\n'
+    strict = '[tool.uv.workspace]\nmembers = ["m"]\n[tool.uv.sources]\nmember = { workspace = true }\n'
+    strict += '[tool.installguard]\npreset = "strict"\n'
     member = f'[project]\nname = "member"\n{own}'
     backend = BACKEND.format(marker=str(world.marker))
     world.write({"pyproject.toml": project("member", more=strict), "m/pyproject.toml": member, "m/back.py": backend})
