@@ -16,7 +16,7 @@ import pytest
 
 from installguard.frontends.uv.command import parse_command
 from installguard.frontends.uv.settings import read_settings
-from installguard.uv_scene import insecure_hosts, trusts
+from installguard.uv_scene import insecure_hosts, is_static, trusts
 
 from .index_site import Reply, Site, own_certificate, serve_site
 from .loopback import Index, serve
@@ -114,6 +114,25 @@ def test_which_index_is_on_a_host_that_is_trusted(hosts: str, url: str, trusted:
     )
     found = insecure_hosts(parse_command("uv", ["pip", "list"]), settings, {"UV_INSECURE_HOST": hosts})
     assert trusts(found, url) is trusted
+
+
+@pytest.mark.parametrize(
+    ("files", "static"),
+    [
+        ({"pyproject.toml": '[project]\nname = "a"\nversion = "1"\n'}, True),
+        ({"pyproject.toml": '[project]\nname = "a"\nversion = "1"\n[build-system]\nrequires = []\n'}, True),
+        ({"pyproject.toml": '[tool.uv.workspace]\nmembers = ["m"]\n'}, True),
+        ({"pyproject.toml": '[project]\nname = "a"\ndynamic = ["version"]\n'}, False),
+        ({"pyproject.toml": "[build-system]\nrequires = []\n"}, False),
+        ({"pyproject.toml": "[tool.uv]\n", "setup.py": ""}, False),
+        ({"pyproject.toml": "["}, False),
+        ({}, False),
+    ],
+)
+def test_which_projects_are_locked_without_being_built(files: dict[str, str], static: bool, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert is_static(tmp_path) is static
 
 
 def test_a_name_like_a_popular_one_is_told_when_it_is_new_and_not_when_it_is_upgraded(world: UvHome) -> None:
