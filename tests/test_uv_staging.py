@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from installguard.errors import UnjudgedError
-from installguard.frontends.uv.staging import Staging, stage, stage_script
+from installguard.frontends.uv.staging import Leading, Staging, stage_script
+from installguard.frontends.uv.staging import stage as stage_workspace
 
 from .packages import BACKEND
 from .uv_world import World, contents, open_world, write
@@ -194,6 +196,12 @@ def said(world: World, argv: str, *, ours: bool) -> list[str]:
     return argv.split()
 
 
+def stage(root: Path, **told: Any) -> Staging:
+    """Stage a workspace; what leads uv stands beside the rest."""
+    leading = Leading(**{name: told.pop(name) for name in dict(told) if name in Leading.__annotations__})
+    return stage_workspace(root, (), leading, **told)
+
+
 def staged(world: World, directory: Path, case: Case) -> Staging:
     """Stage the project of a case."""
     default = world.ours[world.text("{R}")]
@@ -222,7 +230,7 @@ def test_a_lock_of_registries_that_nothing_configures_stays_as_it_is(world: Worl
     unconfigured = {"XDG_CONFIG_DIRS": str(tmp_path)}
     assert world.uv(root, "lock", "--check", "--offline", **unconfigured).code == 0
     default, registry = world.ours[world.text("{R}")], world.ours[world.text("{X}")]
-    with stage(root, replace=world.ours, default_index=default, registries=[registry]) as staging:
+    with stage(root, replace=world.ours, default_index=default, registries=(registry,)) as staging:
         done = world.uv(staging.root, "lock", "--check", "--offline", **staging.environ)
         assert done.code == 0, done.text
         assert staging.results() == ()
@@ -325,7 +333,7 @@ def test_staged_uv_writes_of_a_script_what_uv_writes(
     before = contents(guarded)
     theirs = world.uv(bare, *argv.replace("{script}", str(bare / "it/x.py")).split())
     default = None if "tool.uv.index" in files["it/x.py"] else world.ours[world.text("{R}")]
-    with stage_script(guarded / "it/x.py", replace=world.ours, default_index=default) as staging:
+    with stage_script(guarded / "it/x.py", Leading(replace=world.ours, default_index=default)) as staging:
         ours = world.uv(guarded, *argv.replace("{script}", str(staging.root)).split(), **staging.environ)
         assert contents_apart(guarded, staging) == before
         staging.apply()
@@ -388,7 +396,7 @@ def test_what_would_not_be_judged_is_refused(tmp_path: Path, files: Mapping[str,
 
 def test_an_index_that_is_judged_elsewhere_is_left(tmp_path: Path) -> None:
     root = write(tmp_path / "project", {"pyproject.toml": '[tool.uv]\nfind-links = ["./wheels"]\n'})
-    with stage(root, replace={R: G}, left=["./wheels"]) as staging:
+    with stage(root, replace={R: G}, left=("./wheels",)) as staging:
         assert (staging.root / "pyproject.toml").read_bytes() == (root / "pyproject.toml").read_bytes()
 
 
@@ -654,11 +662,11 @@ def test_the_copy_goes_when_something_goes_wrong(tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from installguard.frontends.uv.staging import stage
+from installguard.frontends.uv.staging import Leading, stage
 root, R, G = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 print("ready", flush=True)
 for turn in range(10_000):
-    with stage(root, replace={R: G}) as staging:
+    with stage(root, (), Leading(replace={R: G})) as staging:
         for name in ("pyproject.toml", "uv.lock"):
             path = staging.root / name
             path.write_bytes(path.read_bytes().replace(b"# %d" % (turn % 2 + 1), b"# %d" % (2 - turn % 2)))
@@ -717,10 +725,10 @@ def test_what_a_live_guard_holds_is_not_taken_for_a_leftover(tmp_path: Path) -> 
 BUSY = """
 import os, sys
 from pathlib import Path
-from installguard.frontends.uv.staging import stage
+from installguard.frontends.uv.staging import Leading, stage
 root, R, G = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 for turn in range(25):
-    with stage(root, replace={R: G}) as staging:
+    with stage(root, (), Leading(replace={R: G})) as staging:
         mine = staging.root / "mine"
         with mine.open("x") as file:
             file.write(str(os.getpid()))

@@ -483,7 +483,7 @@ def netrc(scene: Scene) -> Mapping[str, str]:
 
 def staged(scene: Scene) -> Staging:
     """Return a copy of the project, or of the script, in which our indexes stand for the user's."""
-    from .frontends.uv.staging import stage, stage_script
+    from .frontends.uv.staging import Leading, stage, stage_script
 
     settings, front = scene.settings, scene.front
     files, above = settings.files, nearest_above(settings)
@@ -492,30 +492,32 @@ def staged(scene: Scene) -> Staging:
     led = hidden or any(file.names_indexes for file in beyond) or sys.platform == "win32"
     configured = {recorded(each.url) for each in settings.indexes}
     own = settings.default is None
-    facts: dict[str, Any] = {
-        "replace": {text: ours for text, ours in front.texts.items() if "://" in text},
-        "left": [each.url for each in settings.indexes if each.is_path or each.url.startswith("file:")],
-        "default_index": front(scene.uv.default_index) if own else None,
-        "registries": [
+    leading = Leading(
+        replace={text: ours for text, ours in front.texts.items() if "://" in text},
+        left=tuple(each.url for each in settings.indexes if each.is_path or each.url.startswith("file:")),
+        default_index=front(scene.uv.default_index) if own else None,
+        registries=tuple(
             front(text)
             for text in dict.fromkeys(registries(scene.lock))
             if recorded(text) not in configured and not (own and text == scene.uv.default_index)
-        ],
-        "settings": merged_config((above,), front) if above is not None else None,
-        "merged": merged_config(files, front) if led else None,
-        "system": system_text(settings),
-        "system_dirs": system_dirs(scene),
-        "spare": scene.request.surroundings.cache(),
-    }
+        ),
+        settings=merged_config((above,), front) if above is not None else None,
+        merged=merged_config(files, front) if led else None,
+        system=system_text(settings),
+        system_dirs=system_dirs(scene),
+    )
+    spare = scene.request.surroundings.cache()
     if settings.script is not None:
-        return stage_script(settings.script.path, **facts)
+        return stage_script(settings.script.path, leading, spare=spare)
     if settings.project is None:
         raise UnjudgedError("there is no project to lock")
     project = settings.project
     within = [settings.cwd] if settings.cwd.is_relative_to(project.root) else []
     asked = [Path(each.origin.path) for each in scene.inputs.distributions if isinstance(each.origin, LocalTree)]
-    writes = scene.command.kind == "edit"
-    return stage(project.root, project.members, within=within, asked=asked, writes_pyproject=writes, **facts)
+    edits = scene.command.kind == "edit"
+    return stage(
+        project.root, project.members, leading, within=within, asked=asked, writes_pyproject=edits, spare=spare
+    )
 
 
 def nearest_above(settings: UvSettings) -> ConfigFile | None:

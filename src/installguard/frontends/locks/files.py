@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -113,3 +113,12 @@ def only_source(table: Table, found: Sequence[Source]) -> Source:
 def is_project_itself(source: Source) -> bool:
     """Return whether a source is the directory of the lock file."""
     return isinstance(source, LocalTree) and not PurePosixPath(source.path).parts
+
+
+def files_of(table: Table, read: Callable[[Table], LockedFile]) -> Iterator[LockedFile]:
+    """Yield the `sdist` and the `wheels` of a package, each as *read* has it."""
+    sdist = table.table("sdist")
+    if sdist is not None:
+        yield read(sdist)
+    for wheel in table.tables("wheels"):
+        yield read(wheel)

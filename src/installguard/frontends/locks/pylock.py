@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ...model import LocalTree, VcsCheckout
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
 from .files import (
     file_name,
     file_source,
+    files_of,
     is_project_itself,
     kind_of,
     only_source,
@@ -30,7 +29,7 @@ def read_pylock(table: Table) -> tuple[list[LockedPackage], list[str]]:
 
 def _package(table: Table) -> LockedPackage:
     name = table.name()
-    files = tuple(_files(table))
+    files = tuple(files_of(table, _file))
     source = _source(table)
     version = table.version()
     if isinstance(source, Registry):
@@ -50,14 +49,6 @@ def _package(table: Table) -> LockedPackage:
         root=is_project_itself(source),
         scope=Scope(markers=(marker,) if (marker := table.text("marker")) else ()),
     )
-
-
-def _files(table: Table) -> Iterator[LockedFile]:
-    sdist = table.table("sdist")
-    if sdist is not None:
-        yield _file(sdist)
-    for wheel in table.tables("wheels"):
-        yield _file(wheel)
 
 
 def _file(table: Table) -> LockedFile:

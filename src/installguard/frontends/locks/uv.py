@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from ...model import LocalTree, VcsCheckout
 from ...names import NormalizedName
 from .entries import Dependency, LockedFile, LockedPackage, Registry, Scope, Source
-from .files import file_name, file_source, kind_of, only_source, refuse_strangers, without_credentials
+from .files import file_name, file_source, files_of, kind_of, only_source, refuse_strangers, without_credentials
 from .scopes import with_scopes
 from .tables import Table
 
@@ -44,7 +44,7 @@ def _asked(manifest: Table) -> Mapping[str, tuple[Dependency, ...]]:
 
 def _package(table: Table, members: Iterable[str]) -> LockedPackage:
     name = table.name()
-    files = tuple(_files(table))
+    files = tuple(files_of(table, _file))
     source = _source(table, files)
     root = _is_root(name, source, members)
     registry = isinstance(source, Registry)
@@ -94,14 +94,6 @@ def _plain_dependency(name: NormalizedName) -> Dependency:
 
 
 # ---------------------------------------------------------------- files and sources
-
-
-def _files(table: Table) -> Iterator[LockedFile]:
-    sdist = table.table("sdist")
-    if sdist is not None:
-        yield _file(sdist)
-    for wheel in table.tables("wheels"):
-        yield _file(wheel)
 
 
 def _file(table: Table) -> LockedFile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -157,41 +157,52 @@ _LED_ASTRAY = "nothing was written: no option or variable may keep uv from its c
 # ---------------------------------------------------------------- staging a project
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leading:
+    """How uv is led to guard's indexes in a staged copy."""
+
+    replace: Mapping[str, str]
+    """For each text by which an index is named, the one that names guard's."""
+    left: tuple[str, ...] = ()
+    """Texts that stay as they are; any other that is named and not replaced is refused."""
+    default_index: str | None = None
+    """Guard's index in front of uv's own default."""
+    registries: tuple[str, ...] = ()
+    """Guard's indexes in front of registries that only the lock names."""
+    settings: str | None = None
+    """The text of a `uv.toml` for the root, where uv's nearest configuration lies above it."""
+    merged: str | None = None
+    """The user's whole configuration as one text, as it must be given where uv is told to read none (`""`).
+
+    Where it is not given, the default index and the registries stand in a file of the system's level.
+    """
+    system: str | None = None
+    """The text of the file of that level that there is."""
+    system_dirs: str = "/etc/xdg"
+    """The user's `XDG_CONFIG_DIRS`."""
+
+
 def stage(
     root: Path,
-    members: Sequence[Path] = (),
+    members: Sequence[Path],
+    leading: Leading,
     *,
-    replace: Mapping[str, str],
-    left: Collection[str] = (),
     within: Sequence[Path] = (),
     asked: Sequence[Path] = (),
     writes_pyproject: bool = True,
-    default_index: str | None = None,
-    registries: Sequence[str] = (),
-    settings: str | None = None,
-    merged: str | None = None,
-    system: str | None = None,
-    system_dirs: str = "/etc/xdg",
     spare: Path | None = None,
     link: Link = symlink,
 ) -> Staging:
     """Return a staged copy of the workspace at *root*; raises `UnjudgedError`.
 
-    *replace* tells for each text by which an index is named the one that names guard's; a text that a project names and
-    that is neither there nor in *left* is refused. *within* are directories that uv is to run in: a link would lead it
-    out again. *asked* are directories of projects that the command asks for.
-
-    *default_index* and *registries* are guard's indexes in front of uv's own default, and of registries that only the
-    lock names. `environ` then leads uv to a configuration file that has them: one of the system's level, made of the
-    one there is (*system* is its text, *system_dirs* the user's `XDG_CONFIG_DIRS`), or the user's whole configuration
-    where that is given as one text in *merged*, as it must be where uv is told to read no configuration (`""`).
-    *settings* is the text of a `uv.toml` for the root, where uv's nearest configuration lies above it. *spare* is a
-    directory for where there is no place beside the project or in it.
+    *within* are directories that uv is to run in: a link would lead it out again. *asked* are directories of projects
+    that the command asks for. *spare* is a directory for where there is no place beside the project or in it.
     """
+    replace, settings = leading.replace, leading.settings
     addresses = Addresses(ours=replace)
     root = Path(os.path.realpath(root))
     projects = find_projects(root, members, asked)
-    _refuse_unknown(projects, root, replace, left)
+    _refuse_unknown(projects, root, leading)
     top, place = _take(root, projects, replace, spare)
     with _left_on_error(place):
         files = dict(_files(projects, root, top, replace, writes_pyproject))
@@ -203,16 +214,17 @@ def stage(
         kept = tuple(each for each in copied if each is not None)
         if settings is not None and not (root / SETTINGS).exists():
             (place.directory / root.relative_to(top) / SETTINGS).write_bytes(settings.encode())
-        environ = _configuration(place, default_index, tuple(registries), merged, system, system_dirs)
+        environ = _configuration(place, leading)
         return Staging(top=top, subject=root, place=place, addresses=addresses, copied=kept, environ=environ)
 
 
-def _refuse_unknown(projects: Sequence[Project], root: Path, replace: Mapping[str, str], left: Collection[str]) -> None:
+def _refuse_unknown(projects: Sequence[Project], root: Path, leading: Leading) -> None:
     """Raise `UnjudgedError` for an index that guard does not stand in front of."""
+    replace = leading.replace
     for project in projects:
         own = _named(_read(root / SETTINGS) or b"", root / SETTINGS) if project.directory == root else ()
         for text in (*project.indexes, *own):
-            if text not in replace and text not in left:
+            if text not in replace and text not in leading.left:
                 raise UnjudgedError(f"names the index '{text}', {_NOT_OURS}", where=str(project.file))
         if project.absolute and project.names(replace):
             raise UnjudgedError(_ABSOLUTE, where=str(project.file), now="name it by a relative path")
@@ -330,19 +342,13 @@ def _named(data: bytes, path: Path) -> tuple[str, ...]:
         raise UnjudgedError(f"cannot be read ({error})", where=str(path), now="nothing was run") from error
 
 
-def _configuration(
-    place: Place,
-    default: str | None,
-    registries: tuple[str, ...],
-    merged: str | None,
-    system: str | None,
-    system_dirs: str,
-) -> Mapping[str, str]:
+def _configuration(place: Place, leading: Leading) -> Mapping[str, str]:
     """Write the configuration file that names further indexes, and return the variables that lead uv to it."""
+    merged, default, registries = leading.merged, leading.default_index, leading.registries
     if merged is None and default is None and not registries:
         return {}
     try:
-        text = with_index_tables(merged if merged is not None else system or "", default, registries)
+        text = with_index_tables(merged if merged is not None else leading.system or "", default, registries)
     except TomlError as error:
         raise UnjudgedError(f"uv's configuration cannot be added to: {error}") from error
     if merged is not None:
@@ -350,7 +356,7 @@ def _configuration(
         return {"UV_CONFIG_FILE": str(place.own / SETTINGS)}
     (place.own / "uv").mkdir()
     (place.own / "uv" / SETTINGS).write_bytes(text.encode())
-    return {"XDG_CONFIG_DIRS": f"{place.own}{os.pathsep}{system_dirs}", "UV_NO_SYSTEM_CONFIG": "0"}
+    return {"XDG_CONFIG_DIRS": f"{place.own}{os.pathsep}{leading.system_dirs}", "UV_NO_SYSTEM_CONFIG": "0"}
 
 
 # ---------------------------------------------------------------- files in place
@@ -404,25 +410,13 @@ def _write_new(path: Path, data: bytes, like: os.stat_result | None) -> None:
 # ---------------------------------------------------------------- staging a script
 
 
-def stage_script(
-    path: Path,
-    *,
-    replace: Mapping[str, str],
-    left: Collection[str] = (),
-    default_index: str | None = None,
-    registries: Sequence[str] = (),
-    settings: str | None = None,
-    merged: str | None = None,
-    system: str | None = None,
-    system_dirs: str = "/etc/xdg",
-    spare: Path | None = None,
-    link: Link = symlink,
-) -> Staging:
+def stage_script(path: Path, leading: Leading, *, spare: Path | None = None, link: Link = symlink) -> Staging:
     """Return a staged copy of a script and its lock, its directory's other entries as links; as `stage` does it."""
+    replace, settings = leading.replace, leading.settings
     addresses = Addresses(ours=replace)
     script = Path(os.path.realpath(path))
     top, nearest = script.parent, [script.parent, *([spare] if spare else [])]
-    reached = _script_reaches(script, replace, left)
+    reached = _script_reaches(script, leading)
     if any(not each.is_relative_to(top) for each in reached):
         top = _common(top, reached)
         nearest = [top.parent, *nearest]
@@ -440,15 +434,15 @@ def stage_script(
         )
         if settings is not None:
             (place.directory / script.parent.relative_to(top) / SETTINGS).write_bytes(settings.encode())
-        environ = _configuration(place, default_index, tuple(registries), merged, system, system_dirs)
+        environ = _configuration(place, leading)
         return Staging(top=top, subject=script, place=place, addresses=addresses, copied=copied, environ=environ)
 
 
-def _script_reaches(script: Path, replace: Mapping[str, str], left: Collection[str]) -> tuple[Path, ...]:
+def _script_reaches(script: Path, leading: Leading) -> tuple[Path, ...]:
     """Return what a script asks for by relative paths; raises `UnjudgedError` for an index that guard does not know."""
     data = _read(script) or b""
     for text in _named(data, script):
-        if text not in replace and text not in left:
+        if text not in leading.replace and text not in leading.left:
             raise UnjudgedError(f"names the index '{text}', {_NOT_OURS}", where=str(script))
     with suppress(TomlError):  # which uv refuses
         sources = sources_of(script.parent, read_toml(script_metadata(data) or b""))
