@@ -229,3 +229,100 @@ def test_a_failure_of_the_command_that_is_run_stays_its_own(world: UvHome, index
         ran = world.guard("uv", *words, *(["python", "-c", "raise SystemExit(7)"] if "--with" in words else []))
         assert ran.code == 7, ran.text
         assert "error" not in ran.err
+
+
+SETTINGS = {
+    "override-dependencies": "wants",
+    "constraint-dependencies": "wants",
+    "build-constraint-dependencies": "builds",
+    "extra-build-dependencies": "fine",
+    "dependency-metadata": "bare",
+}
+"""Settings of uv that can name a file by URL, and what has to be asked for so that the file is used."""
+
+
+def settings_text(key: str, index: Index) -> str:
+    """Return the setting that brings malware in, as uv reads it."""
+    breq, sdist = (
+        (index.files / name).as_uri() for name in ("evil_breq-1.0-py3-none-any.whl", "evil_sdist-1.0.tar.gz")
+    )
+    match key:
+        case "extra-build-dependencies":
+            return f'{key} = {{ fine = ["evil-breq @ {breq}"] }}\n'
+        case "dependency-metadata":
+            return f'[[{{table}}{key}]]\nname = "bare"\nversion = "1.0"\nrequires-dist = ["evil-sdist @ {sdist}"]\n'
+        case "build-constraint-dependencies":
+            return f'{key} = ["evil-breq @ {breq}"]\n'
+        case _:
+            return f'{key} = ["evil-sdist @ {sdist}"]\n'
+
+
+@pytest.mark.every(3)
+@pytest.mark.parametrize("where", ["project/uv.toml", "config/uv/uv.toml", "pyproject.toml"])
+@pytest.mark.parametrize("key", sorted(SETTINGS))
+@pytest.mark.parametrize(
+    "argv", ["pip install {}", "pip compile r.txt", "lock", "run --no-project --with {} python -c 1"]
+)
+def test_malware_that_a_setting_of_uv_names_by_url_is_denied(
+    world: UvHome, index: Index, where: str, key: str, argv: str
+) -> None:
+    asked = SETTINGS[key]
+    world.make_environment()
+    make_wheel(index.files, "wants", requires=["evil-sdist"])
+    make_sdist(index.files, "bare", "1.0", source_files("bare"))
+    world.write_project(asked)
+    text = settings_text(key, index).replace("{table}", "" if where.endswith("uv.toml") else "tool.uv.")
+    if where == "pyproject.toml":
+        head = "" if text.startswith("[[") else "[tool.uv]\n"
+        with (world.project / "pyproject.toml").open("a") as file:
+            file.write(f"{head}{text}")
+    else:
+        path = world.project / "uv.toml" if where.startswith("project") else world.home / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (world.project / "r.txt").write_text(f"{asked}\n")
+    before = world.files()
+    ran = world.guard("uv", *argv.format(asked).split())
+    assert ran.code == 10, ran.text
+    assert "error[malicious]: evil-" in ran.err
+    assert not world.marker.exists()
+    assert world.files() == before
+
+
+WORKSPACE = """
+[dependency-groups]
+dev = ["member"]
+[tool.uv.workspace]
+members = ["member"]
+[tool.uv.sources]
+member = { workspace = true }
+"""
+
+
+@pytest.mark.parametrize("words", [["-r", "pyproject.toml"], ["--group", "dev"]])
+def test_a_member_of_the_workspace_is_judged_like_any_tree_when_it_is_installed(
+    world: UvHome, index: Index, words: list[str]
+) -> None:
+    world.make_environment()
+    world.write_project("member", more=WORKSPACE)
+    files = source_files("member", static=True)
+    write_tree(world.project / "member", files)
+    ran = world.guard("uv", "pip", "install", *words)
+    assert ran.code == 0, ran.text
+    assert "warning[direct-origin]: member 1.0" in ran.err
+    assert "member-1.0" in world.installed()
+
+
+@pytest.mark.parametrize("words", [["-r", "pyproject.toml"], ["--group", "dev"]])
+def test_what_a_member_of_the_workspace_is_built_with_is_judged_before(
+    world: UvHome, index: Index, words: list[str]
+) -> None:
+    world.make_environment()
+    world.write_project("member", more=WORKSPACE)
+    evil = (index.files / "evil_breq-1.0-py3-none-any.whl").as_uri()
+    write_tree(world.project / "member", source_files("member", static=True, build_requires=[f"evil-breq @ {evil}"]))
+    before = world.files()
+    ran = world.guard("uv", "pip", "install", *words)
+    assert ran.code == 10, ran.text
+    assert not world.marker.exists()
+    assert world.files() == before

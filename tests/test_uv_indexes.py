@@ -105,6 +105,8 @@ def test_a_certificate_that_uv_is_told_not_to_check_is_not_checked_by_guard(worl
         ("http://example.org", "https://example.org/simple", False),
         ("example.org", "https://example.org.evil.example/simple", False),
         ("example.org", "https://example.org@evil.example/simple", False),
+        ("one.example.org,example.org", "https://example.org/simple", False),
+        ("*", "https://example.org/simple", True),
         ("", "file:///simple", False),
     ],
 )
@@ -125,6 +127,8 @@ def test_which_index_is_on_a_host_that_is_trusted(hosts: str, url: str, trusted:
         ({"pyproject.toml": '[project]\nname = "a"\ndynamic = ["version"]\n'}, False),
         ({"pyproject.toml": "[build-system]\nrequires = []\n"}, False),
         ({"pyproject.toml": "[tool.uv]\n", "setup.py": ""}, False),
+        ({"pyproject.toml": '[project]\nname = "a"\nversion = "1"\n[tool.poetry]\nname = "a"\n'}, False),
+        ({"pyproject.toml": '[project]\nname = "a"\nversion = "1"\ndependencies = []\n[tool.poetry]\n'}, True),
         ({"pyproject.toml": "["}, False),
         ({}, False),
     ],
@@ -133,6 +137,17 @@ def test_which_projects_are_locked_without_being_built(files: dict[str, str], st
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert is_static(tmp_path) is static
+
+
+def test_hosts_are_trusted_by_the_option_else_by_the_variable_and_by_each_file(tmp_path: Path) -> None:
+    (tmp_path / "uv.toml").write_text('allow-insecure-host = ["file.example.org"]\n', encoding="utf-8")
+    environ = {"UV_INSECURE_HOST": "variable.example.org"}
+    found = []
+    for words in (["--allow-insecure-host", "option.example.org"], []):
+        command = parse_command("uv", ["pip", "install", "nice", *words])
+        settings = read_settings(command, environ, tmp_path, user_dir=None, system_dirs=(), version=(0, 13))
+        found.append(sorted(insecure_hosts(command, settings, environ)))
+    assert found == [["file.example.org", "option.example.org"], ["file.example.org", "variable.example.org"]]
 
 
 def test_a_name_like_a_popular_one_is_told_when_it_is_new_and_not_when_it_is_upgraded(world: UvHome) -> None:

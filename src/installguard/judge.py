@@ -69,10 +69,10 @@ class Judge:
         self._offered: dict[str, tuple[AnyVersion, ...]] = {}
         self._exempt: dict[tuple[NormalizedName, str], tuple[str, ...]] = {}
         self._held_back: dict[tuple[NormalizedName, str], Distribution] = {}
-        self._learned = 0
-        """How often more became known."""
-        self._ruled: tuple[int, Verdict] | None = None
-        """The verdict, and how much was known before it."""
+        self._known_so_far = object()
+        """Another one whenever more is known."""
+        self._ruled: tuple[object, Verdict] | None = None
+        """The verdict, and what stood for all that was known before it."""
 
     def __call__(self, stage: Stage, asked: Sequence[Distribution]) -> bool:
         """Take note of *asked*, and return whether nothing known so far stops the installer.
@@ -91,7 +91,7 @@ class Judge:
         *public_indexes* are those that the installer takes where none is configured.
         """
         self._public_indexes = tuple(public_indexes)
-        self._learned += 1
+        self._known_so_far = object()
         licenses = self.policy.licenses
         young_after = self.young_after()
         return {
@@ -108,7 +108,7 @@ class Judge:
         fixing = None if allowed else self._fixing(young, older)
         if fixing is not None and fixing.release is not None:
             self._exempt[(fixing.release.name, version_key(fixing.release.version))] = fixing.fixes
-            self._learned += 1
+            self._known_so_far = object()
             allowed = [fixing]
         versions = {str(each.release.version) for each in allowed if each.release}
         for each in young:
@@ -174,7 +174,7 @@ class Judge:
         """Take note of the versions that an index offers, by normalised project name."""
         for name, offered in versions.items():
             self._offered[name] = tuple(parse_version(version) for version in offered)
-        self._learned += 1
+        self._known_so_far = object()
 
     def consider(self, distributions: Iterable[Distribution]) -> Verdict:
         """Return the verdict on *distributions* alone, which are not remembered: they might be chosen, or not."""
@@ -201,10 +201,10 @@ class Judge:
 
     def verdict(self) -> Verdict:
         """Return the verdict on everything asked about so far."""
-        learned, ruled = self._learned, self._ruled
-        if ruled is None or ruled[0] != learned:
+        known, ruled = self._known_so_far, self._ruled
+        if ruled is None or ruled[0] is not known:
             verdict = self._rule(tuple(map(self._completed, self._distributions.values())))
-            self._ruled = ruled = (learned, verdict)
+            self._ruled = ruled = (known, verdict)
         return ruled[1]
 
     def _completed(self, distribution: Distribution) -> Distribution:
@@ -241,7 +241,7 @@ class Judge:
             self._built.update(key(distribution) for distribution in asked)
         if stage == "final" and not any(distribution.role == "build" for distribution in asked):
             self._demote_dropped({key(distribution) for distribution in asked})
-        self._learned += 1
+        self._known_so_far = object()
 
     def _demote_dropped(self, final: set[Key]) -> None:
         """A candidate that was built to be looked at, and then dropped, has run its code but is not installed."""

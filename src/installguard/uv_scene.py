@@ -20,7 +20,7 @@ from .frontends.uv.command import UvCommand, parse_command
 from .frontends.uv.phases import OF_THE_PROJECT, Standing, standing_of
 from .frontends.uv.program import Uv, describe_uv, release_of
 from .frontends.uv.projects import Project, find_projects
-from .frontends.uv.requirements import Inputs, read_inputs
+from .frontends.uv.requirements import Inputs, read_inputs, states_requirements
 from .frontends.uv.settings import (
     ConfigFile,
     Index,
@@ -120,7 +120,7 @@ def open_scene(
     lock = lock_at(lock_path)
     standing = standing_in(command, settings, lock)
     project = settings.project.directory if settings.project is not None and command.kind in LOCKING else None
-    inputs = read_inputs(command, settings.cwd, environ, project)
+    inputs = read_inputs(command, settings.cwd, environ, project, [(each.path, each.table) for each in settings.files])
     refuse_unguardable(command, settings, standing, inputs, environ)
     with ExitStack() as stack:
         receipts = open_tools(stack, command, environ, here.cwd, kept)
@@ -261,20 +261,18 @@ def with_login(upstream: Upstream, name: str | None, environ: Mapping[str, str])
 
 def insecure_hosts(command: UvCommand, settings: UvSettings, environ: Mapping[str, str]) -> frozenset[str]:
     """Return the hosts whose certificates uv is told not to check, each with a scheme or a port where one was told."""
-    told = [*command.values("--allow-insecure-host"), *re.split(r"[\s,]+", environ.get("UV_INSECURE_HOST", ""))]
-    for file in settings.files:
-        for table in (file.table, file.table.get("pip")):
-            listed = table.get("allow-insecure-host") if isinstance(table, Mapping) else None
-            told += [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+    told = command.values("--allow-insecure-host") or environ.get("UV_INSECURE_HOST", "").split()
+    for listed in (file.table.get("allow-insecure-host") for file in settings.files):
+        told = [*told, *(each for each in listed if isinstance(each, str))] if isinstance(listed, list) else told
     return frozenset(each.strip().lower() for each in told if each.strip())
 
 
 def trusts(hosts: AbstractSet[str], url: str) -> bool:
-    """Tell whether an index is on one of *hosts*: `host`, `host:port` or `scheme://host:port`."""
+    """Tell whether an index is on one of *hosts*: `host`, `host:port` or `scheme://host:port`; `*` is all of them."""
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2].lower()
     host = place if place.endswith("]") else re.sub(r":\d*\Z", "", place)
-    return not hosts.isdisjoint({host, place, f"{parts.scheme}://{host}", f"{parts.scheme}://{place}"})
+    return not hosts.isdisjoint({"*", host, place, f"{parts.scheme}://{host}", f"{parts.scheme}://{place}"})
 
 
 def asks_keyring(command: UvCommand, settings: UvSettings, environ: Mapping[str, str]) -> bool:
@@ -369,7 +367,7 @@ def is_static(directory: Path) -> bool:
     document = told_by(directory)
     project = document.get("project")
     if isinstance(project, Mapping):
-        return not project.get("dynamic")
+        return not project.get("dynamic") and states_requirements(document)
     return bool(document) and "build-system" not in document and not (directory / "setup.py").exists()
 
 

@@ -8,6 +8,7 @@ the project is changed, and then installed just as it was judged.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -413,8 +414,15 @@ def install(scene: Scene, argv: Sequence[str] | None) -> Ended:
 
 
 def asks_at_once(scene: Scene) -> bool:
-    """Tell whether uv does nothing before it has asked an index, and nothing else is to be judged before."""
-    return scene.command.verb == ("pip", "install") and not scene.inputs.distributions
+    """Tell whether uv does nothing before it has asked an index: where plain names are all that it is told."""
+    command, inputs = scene.command, scene.inputs
+    plain = all(
+        re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?([<>=!~]=?=?[^@/\\]*)?", each)
+        for each in command.positionals
+    )
+    unusual = scene.settings.files or scene.settings.requirement_files or inputs.distributions or inputs.files
+    only = all(each.name in PLAIN_OPTIONS for each in command.options)
+    return command.verb == ("pip", "install") and bool(command.positionals) and plain and only and not unusual
 
 
 def run_here(scene: Scene, argv: Sequence[str], environ: Mapping[str, str]) -> UvOutcome | None:
@@ -616,4 +624,9 @@ def compiling(scene: Scene) -> UvCommand:
     return parse_command("uv", ("pip", "compile", "--no-build", "--no-header", str(path)))
 
 
+PLAIN_OPTIONS = (
+    "--quiet", "--verbose", "--color", "--no-progress", "--upgrade", "--upgrade-package", "--reinstall", "--no-deps",
+    "--default-index", "--index", "--index-url", "--extra-index-url", "--index-strategy", "--keyring-provider",
+)  # fmt: skip
+"""Options beside which plain names stay plain names."""
 UNTOLD = "uv does not tell which releases it chose: what is denied was kept from it, other warnings are not known"

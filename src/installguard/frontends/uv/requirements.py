@@ -83,16 +83,25 @@ class Inputs:
     """The files that the command line and the environment name, by what is written there."""
 
 
-def read_inputs(command: UvCommand, cwd: Path, environ: Mapping[str, str], project: Path | None) -> Inputs:
+def read_inputs(
+    command: UvCommand,
+    cwd: Path,
+    environ: Mapping[str, str],
+    project: Path | None,
+    configured: Iterable[tuple[Path, Mapping[str, Any]]] = (),
+) -> Inputs:
     """Return what a command asks for itself.
 
     *cwd* is where uv works (behind `--directory`), *project* the root directory of the project or workspace that it
-    works on. Nothing is fetched or run. A requirement whose marker is false here counts too: for which interpreter and
-    platform uv resolves is not known yet. What uv itself is going to refuse is left to it.
+    works on, *configured* what each of uv's configuration files that count says, by its path. Nothing is fetched or
+    run. A requirement whose marker is false here counts too: for which interpreter and platform uv resolves is not
+    known yet. What uv itself is going to refuse is left to it.
     """
     reader = _Reader(cwd, environ, extras=_extras_of(command))
     try:
         reader.read_command(command, project)
+        for path, table in configured:
+            reader.read_table(table, _Place(directory=path.parent))
     except (UnjudgedError, UsageError) as error:
         reader.problem(str(error))
     return reader.inputs()
@@ -141,6 +150,8 @@ class _Reader:
         self.trees: set[tuple[Path, tuple[NormalizedName, ...]]] = set()
         self.named: dict[str, Path] = {}
         self.documents: dict[Path, Mapping[str, Any]] = {}
+        self.members_are_own = False
+        """Whether the command is about the workspace, so that its members are the user's own projects."""
 
     def inputs(self) -> Inputs:
         return Inputs(
@@ -307,9 +318,8 @@ class _Reader:
     def read_pyproject(self, path: Path) -> None:
         """Read a `pyproject.toml` given as requirements; one that says too little is built to learn more."""
         document = self.document(path)
-        project = _table(document, "project")
         self.read_document(path, document, extras=self.extras)
-        if not project or {"dependencies", "optional-dependencies"} & set(_texts(project.get("dynamic"))):
+        if not states_requirements(document):
             self.read_tree(path.parent)
 
     def read_script(self, path: Path) -> None:
@@ -340,10 +350,9 @@ class _Reader:
         document = self.document(path)
         place = self.place_of(path, document)
         if command.kind in _ON_PROJECT:
+            self.members_are_own = True
             for each in (path, *_members(project, document)):
                 self.read_member(each, self.document(each), place)
-        elif command.kind in ("install", "compile", "build"):
-            self.read_settings(document, place)
         return replace(place, directory=self.cwd) if command.kind in ("edit", "run") else self.here
 
     def read_member(self, path: Path, document: Mapping[str, Any], root: _Place) -> None:
@@ -370,13 +379,21 @@ class _Reader:
         self.take_all(_requirements(document, extras, groups=groups), self.place_of(path, document))
 
     def read_settings(self, document: Mapping[str, Any], place: _Place) -> None:
-        """Take what the table of uv itself constrains, overrides, or requires."""
-        table = _table(_table(document, "tool"), "uv")
+        """Take what the table of uv itself in a document constrains, overrides, or requires."""
+        self.read_table(_table(_table(document, "tool"), "uv"), place)
+
+    def read_table(self, table: Mapping[str, Any], place: _Place) -> None:
+        """Take what uv's own settings constrain, override, or require, those for `uv pip` as well."""
         for key, use in _SETTINGS.items():
             self.take_all(_texts(table.get(key)), replace(place, use=use))
         for each in _table(table, "extra-build-dependencies").values():
             entries = [item.get("requirement") if isinstance(item, dict) else item for item in _list(each)]
             self.take_all(_texts(entries), replace(place, use="build"))
+        for each in _list(table.get("dependency-metadata")):
+            told = _texts(each.get("requires-dist")) if isinstance(each, dict) else ()
+            self.take_all(told, replace(place, use="constraint"))
+        if "pip" in table:
+            self.read_table({key: value for key, value in _table(table, "pip").items() if key != "pip"}, place)
 
     def take_built(self, document: Mapping[str, Any], place: _Place, name: NormalizedName | None) -> None:
         """Take what building a project requires."""
@@ -449,11 +466,22 @@ class _Reader:
         source = place.sources.get(asked.name) if asked.name is not None else None
         for each in source if isinstance(source, list) else (source,):
             target = _target(each) if isinstance(each, dict) else None
+            if isinstance(each, dict) and each.get("workspace") is True and not self.members_are_own:
+                target = self.member(asked.name, place.sources_at)
             if target is not None and place.sources_at is not None:
                 editable = isinstance(each, dict) and each.get("editable") is True
                 origin = locate(target, place.sources_at, editable=editable)
                 if isinstance(origin, (DirectUrl, VcsCheckout, LocalTree)):
                     self.add(asked, origin, place, hashed=False)
+
+    def member(self, name: NormalizedName | None, directory: Path | None) -> str | None:
+        """Return the directory of a member of the workspace that a directory belongs to."""
+        for root in (directory, *directory.parents) if directory is not None else ():
+            document = self.document(root / _PYPROJECT)
+            if _table(_table(_table(document, "tool"), "uv"), "workspace"):
+                files = (root / _PYPROJECT, *_members(root, document))
+                return next((str(each.parent) for each in files if _name_of(self.document(each)) == name), None)
+        return None
 
     def add(self, asked: Asked, origin: DirectUrl | VcsCheckout | LocalTree, place: _Place, *, hashed: bool) -> None:
         """Note a distribution; of a directory of source, what it asks for too."""
@@ -498,6 +526,13 @@ _SETTINGS: Mapping[str, Use] = {
     "override-dependencies": "override",
     "build-constraint-dependencies": "build",
 }
+
+
+def states_requirements(document: Mapping[str, Any]) -> bool:
+    """Tell whether a `pyproject.toml` says itself what the project requires, so that uv need not build it to know."""
+    project = _table(document, "project")
+    dynamic = {"dependencies", "optional-dependencies"} & set(_texts(project.get("dynamic")))
+    return bool(project) and not dynamic and ("dependencies" in project or "poetry" not in _table(document, "tool"))
 
 
 def _one(text: str | None) -> tuple[str, ...]:
