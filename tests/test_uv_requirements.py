@@ -601,3 +601,17 @@ def test_a_large_file_is_read_in_bounded_time(tmp_path: Path) -> None:
     inputs = asked(tmp_path, "pip", "install", "-r", "r.txt")
     assert len(inputs.hashed) == len(inputs.pinned) == 5000
     assert canonicalize_name("p4999") in inputs.requested
+
+
+def test_development_dependencies_are_asked_for_by_commands_on_the_project_only(tmp_path: Path) -> None:
+    urls = [f"{name} @ https://host.example.org/{name}-1.0.tar.gz" for name in ("aaa", "bbb")]
+    table = {"dev-dependencies": urls[:1], "constraint-dependencies": urls[1:]}
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f'[project]\nname = "p"\nversion = "1"\n[tool.uv]\ndev-dependencies = ["{urls[0]}"]\n')
+
+    def named(*argv: str, project: Path | None) -> list[str]:
+        found = read_inputs(parse_command("uv", argv), tmp_path, {}, project, [(path, table)])
+        return [each.name or "" for each in found.distributions]
+
+    assert named("pip", "install", "ccc", project=None) == ["bbb"]
+    assert named("sync", project=tmp_path) == ["aaa", "bbb"]

@@ -380,10 +380,12 @@ class _Reader:
 
     def read_settings(self, document: Mapping[str, Any], place: _Place) -> None:
         """Take what the table of uv itself in a document constrains, overrides, or requires."""
-        self.read_table(_table(_table(document, "tool"), "uv"), place)
+        table = _table(_table(document, "tool"), "uv")
+        self.take_all(_texts(table.get("dev-dependencies")), replace(place, use="requirement"))
+        self.read_table(table, place)
 
     def read_table(self, table: Mapping[str, Any], place: _Place) -> None:
-        """Take what uv's own settings constrain, override, or require, those for `uv pip` as well."""
+        """Take what uv's own settings constrain, override, or say of others, those for `uv pip` as well."""
         for key, use in _SETTINGS.items():
             self.take_all(_texts(table.get(key)), replace(place, use=use))
         for each in _table(table, "extra-build-dependencies").values():
@@ -521,7 +523,6 @@ class _Reader:
 
 
 _SETTINGS: Mapping[str, Use] = {
-    "dev-dependencies": "requirement",
     "constraint-dependencies": "constraint",
     "override-dependencies": "override",
     "build-constraint-dependencies": "build",
