@@ -21,6 +21,7 @@ from installguard.frontends.uv.direct import separated
 from installguard.frontends.uv.requirement_files import LIMIT, statements, with_values
 from installguard.frontends.uv.requirements import Inputs, read_inputs
 from installguard.frontends.uv.rewriting import Rewritten, rewritten
+from installguard.frontends.uv.toml_texts import read_toml
 from installguard.model import DirectUrl, Distribution, LocalTree, VcsCheckout
 
 from .packages import make_sdist, make_wheel, source_files, write_tree
@@ -435,7 +436,9 @@ def test_what_is_added_is_relative_to_where_the_user_is(project: Path) -> None:
 
 
 def test_other_commands_take_from_a_project_what_uv_lets_constrain_them(project: Path) -> None:
-    inputs = asked(project, "pip", "install", "x", project=project)
+    path = project / "pyproject.toml"
+    table = read_toml(path.read_bytes())["tool"]["uv"]
+    inputs = read_inputs(parse_command("uv", ["pip", "install", "x"]), project, {}, None, [(path, table)])
     assert told(inputs) == ({"x"}, {"c"})
     assert [each.name for each in inputs.distributions] == ["over"]
 

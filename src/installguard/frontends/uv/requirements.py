@@ -101,7 +101,7 @@ def read_inputs(
     try:
         reader.read_command(command, project)
         for path, table in configured:
-            reader.read_table(table, _Place(directory=path.parent))
+            reader.read_table(table, reader.place_of(path, {"tool": {"uv": table}}))
     except (UnjudgedError, UsageError) as error:
         reader.problem(str(error))
     return reader.inputs()
