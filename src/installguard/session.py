@@ -126,7 +126,8 @@ def why_unjudged(outcome: PipOutcome, python: str) -> str | None:
         what = f"{python} ended with {outcome.exit_code} before guard's hook ran in it"
         return f"{what}: it takes a Python 3.8 or newer that works (name one with --python)"
     if outcome.greeting.pip is None:
-        return f"{outcome.greeting.python} has no pip, and guard has none of its own to lend: install pip there"
+        what = "has no pip, and guard has none of its own to lend that works there"
+        return f"{outcome.greeting.python} {what}: install pip there"
     if outcome.unseen:
         return "pip ran to its end without a resolution that guard saw: nothing of it was judged"
     return None
