@@ -413,7 +413,11 @@ def test_two_updates_at_once_and_readers_between_them_all_go_well(export: Export
         try:
             for day in range(2, 60):
                 export.put(at(3, f"{day}", modified=f"2026-11-02T00:00:{day:02}Z"))
-                assert len(look(held, *range(COUNT))) == COUNT
+                with open_snapshot(held, (source(export),)) as snapshot:
+                    assert snapshot.info.problem is None
+                    assert (
+                        len(snapshot.lookup([canonicalize_name(f"project-{each}") for each in range(COUNT)])) == COUNT
+                    )
                 time.sleep(0.01)
         finally:
             one.kill()

@@ -336,6 +336,7 @@ def _attach(connection: sqlite3.Connection, directory: Path, stored: StoredFile)
         _verify_header(connection, "changes")
         connection.executescript(f"PRAGMA temp_store = MEMORY; {_VIEWS}")
     except sqlite3.Error as error:
+        path.stat()  # raises where it is not there any more: then there is a newer one
         raise StateError(f"the snapshot cannot be opened: {stored.file}: {error}") from error
 
 
