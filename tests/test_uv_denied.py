@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -326,3 +327,64 @@ def test_what_a_member_of_the_workspace_is_built_with_is_judged_before(
     assert ran.code == 10, ran.text
     assert not world.marker.exists()
     assert world.files() == before
+
+
+@pytest.fixture
+def slow(world: UvHome) -> Iterator[str]:
+    """A policy that denies the stale feed there is, but not before a feed that never answers was waited for."""
+    records = world.directory / "old"
+    records.mkdir()
+    old = {**malware("evil-wheel", "1.0"), "modified": "2026-01-01T00:00:00Z", "published": "2026-01-01T00:00:00Z"}
+    (records / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f'[tool.installguard.feed.sources.osv]\nurl = "http://127.0.0.1:{silent.getsockname()[1]}/"\n'
+        policy = f'[tool.installguard]\npreset = "strict"\n[tool.installguard.feed]\nwait = "2s"\n{source}'
+        (world.project / "pyproject.toml").write_text(policy, encoding="utf-8")
+        imported = world.guard("feed", "import", records, "--source", "osv", "--accept-rollback")
+        assert imported.code == 0, imported.text
+        yield policy
+
+
+UNDECIDED = [
+    ("a dynamic member", "lock", 'dynamic = ["version"]\n', ""),
+    ("a member of poetry's", "lock", 'version = "1.0"\n', "[tool.poetry]\n"),
+    ("a dynamic member", "sync", 'dynamic = ["version"]\n', ""),
+    ("a member", "pip install -r pyproject.toml", 'version = "1.0"\n', ""),
+    ("a member", "pip install --group dev", 'version = "1.0"\n', ""),
+    ("nothing local", "pip install --target there nice", 'version = "1.0"\n', ""),
+    ("nothing local", "pip install --prefix there nice", 'version = "1.0"\n', ""),
+    ("nothing local", "pip install nice", 'version = "1.0"\n', ""),
+]
+
+
+@pytest.mark.parametrize(("what", "argv", "head", "more"), UNDECIDED)
+def test_as_long_as_it_is_not_known_whether_anything_may_be_done_nothing_is(
+    world: UvHome, index: Index, slow: str, what: str, argv: str, head: str, more: str
+) -> None:
+    world.make_environment()
+    world.write_project("member", more=WORKSPACE + slow)
+    files = source_files("member", payload=touch(world.marker))
+    files["pyproject.toml"] = f'[project]\nname = "member"\n{head}{files["pyproject.toml"]}{more}'
+    write_tree(world.project / "member", files)
+    before, asked = world.files(), len(index.requests)
+    ran = world.guard("uv", *argv.split())
+    assert ran.code == 12, ran.text
+    assert "error[feed-stale]" in ran.err
+    assert not world.marker.exists()
+    assert world.files() == before
+    assert not (world.project / "there").exists()
+    assert len(index.requests) == asked
+
+
+@pytest.mark.parametrize("argv", ["pip install nice", "lock", "sync"])
+def test_a_uv_that_is_started_meanwhile_gets_no_page_before_that_is_known(
+    world: UvHome, index: Index, slow: str, argv: str
+) -> None:
+    world.make_environment()
+    world.write_project("nice", more=slow)
+    before, asked = world.files(), len(index.requests)
+    ran = world.guard("uv", *argv.split())
+    assert ran.code == 12, ran.text
+    assert "error[feed-stale]" in ran.err
+    assert "127.0.0.1" not in ran.err.replace("guard feed", "")
+    assert (world.files(), len(index.requests)) == (before, asked)

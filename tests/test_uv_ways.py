@@ -662,27 +662,6 @@ def test_without_a_feed_nothing_is_run_under_a_strict_policy(world: World, line:
     assert len(world.site.main.requests) == asked
 
 
-BACKEND = """
-open({marker!r}, "w").close()
-def build_wheel(*_):
-    raise SystemExit(3)
-prepare_metadata_for_build_wheel = build_wheel
-"""
-
-
-@pytest.mark.parametrize("line", ["uv lock", "uv sync", "uv run python -c pass"])
-def test_nor_is_what_makes_the_metadata_of_a_member_of_the_workspace(world: World, line: str) -> None:
-    shutil.rmtree(world.home / "cache" / "installguard")
-    own = 'dynamic = ["version"]\n[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
-    strict = '[tool.uv.workspace]\nmembers = ["m"]\n[tool.uv.sources]\nmember = { workspace = true }\n'
-    strict += '[tool.installguard]\npreset = "strict"\n'
-    member = f'[project]\nname = "member"\n{own}'
-    backend = BACKEND.format(marker=str(world.marker))
-    world.write({"pyproject.toml": project("member", more=strict), "m/pyproject.toml": member, "m/back.py": backend})
-    assert world.say(line).code == 12
-    assert not world.marker.exists()
-
-
 def test_a_tool_is_not_upgraded_to_malware(world: World, tmp_path: Path) -> None:
     files = tmp_path / "files"
     points = {"riser-{}.dist-info/entry_points.txt": "[console_scripts]\nriser = riser:main\n"}

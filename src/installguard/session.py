@@ -241,9 +241,11 @@ def open_refreshed(request: Request, policy: Policy) -> Iterator[Advisories]:
         return stack.enter_context(open_advisories(request, policy))
 
     with ExitStack() as stack:
-        yield LateSnapshot(open_then) if refreshing is not None else open_then()
-        if refreshing is not None:
-            refreshing.join(GRACE)
+        try:
+            yield LateSnapshot(open_then) if refreshing is not None else open_then()
+        finally:
+            if refreshing is not None:
+                refreshing.join(GRACE)
 
 
 def start_refresh(request: Request, policy: Policy, wait: float) -> threading.Thread | None:
