@@ -152,6 +152,7 @@ BASELINE = snapshot(taken_at=None, sources=[], missing=["osv"])
 
 CASES: Mapping[str, Callable[[], str]] = {
     "clean.txt": lambda: text_report(RUN)(CLEAN),
+    "clean-again.txt": lambda: text_report(RUN, again=True)(CLEAN),
     "clean-quiet.txt": lambda: text_report(RUN, quiet=True)(EVERYTHING.__class__(evidence=ALL, rulings=())),
     "check-clean.txt": lambda: text_report(CHECK)(CLEAN),
     "malware.txt": lambda: text_report(STOPPED)(MALWARE),

@@ -33,7 +33,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "fronting": (*PURE, "index"),
     "screening": ("", *PURE, "index", "judge"),
     "uv_scene": (*PURE, *EDGE, "index", "judge", "session", "fronting", "screening"),
-    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "screening", "uv_scene"),
+    "unchanged": ("", "frontends"),
+    "uv_ground": (*PURE, *EDGE, "session", "unchanged"),
+    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "screening", "uv_scene", "uv_ground"),
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 

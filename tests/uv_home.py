@@ -15,7 +15,7 @@ from .environments import Ran, run, tree
 from .loopback import Index
 
 PROJECT = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.8"\ndependencies = {dependencies}\n'
-TAKEN = ("PIP_", "INSTALLGUARD_", "UV_", "XDG_")
+TAKEN = ("PIP_", "INSTALLGUARD_", "UV_", "XDG_", "PYTEST_")
 LEFT = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "FORCE_COLOR", "NO_COLOR")
 
 

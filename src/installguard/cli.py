@@ -159,13 +159,51 @@ def install(options: Options, command: tuple[str, ...], started: float) -> int:
 
 def uv(options: Options, program: Literal["uv", "uvx"], words: tuple[str, ...], started: float) -> int:
     """Run uv as typed, judged, and print what was ruled after uv's own output."""
-    from .uv_session import guard_uv
-
     check_working_directory()
     prepare_report(options)
+    began, key = time.time(), key_of_project(options, words) if program == "uv" else None
+    if key is not None and (code := told_again(key, began)) is not None:
+        return code
+    from .uv_session import guard_uv
+
     request = request_of(options, (program, *words), started)
     conclusion = guard_uv(request, program, words, stdout=2 if options.report == "-" else None)
-    return conclusion if isinstance(conclusion, int) else finish(conclusion, options, sys.stderr)
+    if isinstance(conclusion, int):
+        return conclusion
+    code = finish(conclusion, options, sys.stderr)
+    if key is not None and conclusion.ground is not None:
+        from .unchanged import remember
+
+        text = text_of(conclusion, options, sys.stderr, again=True)
+        remember(cache_path(os.environ), key, conclusion.ground, text, began=began, now=time.time())
+    return code
+
+
+def key_of_project(options: Options, words: tuple[str, ...]) -> str | None:
+    """Return under which name the verdict on this command is remembered; `None` where none is."""
+    if options.report is not None or not words or words[0] not in ("sync", "run"):
+        return None
+    from .unchanged import key_of
+
+    look = (wants_colour(sys.stderr), width_of(sys.stderr), sys.stderr is None)
+    asked = (options.policy, options.fail_on, options.offline, options.quiet, options.verbose)
+    return key_of(os.environ, os.getcwd(), words, look, asked)  # noqa: PTH109 - as above
+
+
+def told_again(key: str, now: float) -> int | None:
+    """Run uv in a project that is unchanged, tell its verdict again, and return the exit code; `None` if it is not."""
+    from .unchanged import resume
+
+    resumed = resume(cache_path(os.environ), key, os.environ, now)
+    if resumed is None:
+        return None
+    outcome, text = resumed
+    if outcome.interrupted:
+        say("guard: interrupted")
+        return ExitCode.INTERRUPTED
+    if sys.stderr is not None:
+        print_out(text, sys.stderr)
+    return outcome.exit_code
 
 
 def finish(conclusion: Conclusion, options: Options, stream: TextIO | None) -> int:
@@ -314,19 +352,25 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
     """Return where the snapshot is kept; raise `UnjudgedError` where there is no place for it."""
     from pathlib import Path
 
-    named = environ.get("INSTALLGUARD_CACHE_DIR")
-    if named:
-        return Path(named).absolute()
-    found = place("user_cache_path")
+    return Path(cache_path(environ))
+
+
+def cache_path(environ: Mapping[str, str]) -> str:
+    """Return the same as text, for what is done before anything is imported."""
+    if named := environ.get("INSTALLGUARD_CACHE_DIR"):
+        return os.path.join(os.getcwd(), named)  # noqa: PTH109, PTH118 - uv waits until this is done
+    found = plain_place("user_cache_path", environ) or place("user_cache_path")
     if found is None:
         raise UnjudgedError("there is no home directory to keep feeds in", now="set HOME or INSTALLGUARD_CACHE_DIR")
-    return found
+    return str(found)
 
 
 def place(kind: str) -> Path | None:
     """Return one of the platform's directories for us, `None` where there is no such place (no home)."""
+    from pathlib import Path
+
     if (plain := plain_place(kind, os.environ)) is not None:
-        return plain
+        return Path(plain)
     import platformdirs
 
     find: Callable[..., Path] = getattr(platformdirs, kind)
@@ -334,15 +378,14 @@ def place(kind: str) -> Path | None:
     return found if found.is_absolute() else None
 
 
-def plain_place(kind: str, environ: Mapping[str, str]) -> Path | None:
+def plain_place(kind: str, environ: Mapping[str, str]) -> str | None:
     """Return what `platformdirs` says on Linux where nothing is out of the ordinary; its import takes as long as uv."""
     import re
-    from pathlib import Path
 
     home, (variable, usual) = environ.get("HOME", ""), PLACES[kind]
     base = environ.get(variable, "") or usual.replace("~", home, 1)
     ordinary = sys.platform == "linux" and (home.startswith("/") or "~" not in usual)
-    return Path(base) / "installguard" if ordinary and re.fullmatch(r"(/[\w.-]+)+", base, re.ASCII) else None
+    return f"{base}/installguard" if ordinary and re.fullmatch(r"(/[\w.-]+)+", base, re.ASCII) else None
 
 
 def check_working_directory() -> None:
@@ -358,18 +401,33 @@ def check_working_directory() -> None:
 
 def print_text(conclusion: Conclusion, options: Options, stream: TextIO | None) -> None:
     """Print a verdict for people."""
+    text = text_of(conclusion, options, stream)
+    if stream is not None:  # a closed stderr is no reason to write into the installer's stdout
+        print_out(text, stream)
+
+
+def text_of(conclusion: Conclusion, options: Options, stream: TextIO | None, *, again: bool = False) -> str:
+    """Return a verdict for people, or how it is told *again* later."""
     from .reporters.text import text_report
 
-    width = 0
+    report = text_report(
+        conclusion.run,
+        colour=wants_colour(stream),
+        width=width_of(stream),
+        verbose=options.verbose,
+        quiet=options.quiet,
+        again=again,
+    )
+    return report(conclusion.verdict).rstrip("\n")
+
+
+def width_of(stream: TextIO | None) -> int:
+    """Return the columns of a terminal, or those that are asked for; 0 where lines may be of any length."""
     if is_terminal(stream) or "COLUMNS" in os.environ:
         from shutil import get_terminal_size
 
-        width = get_terminal_size().columns
-    report = text_report(
-        conclusion.run, colour=wants_colour(stream), width=width, verbose=options.verbose, quiet=options.quiet
-    )
-    if stream is not None:  # a closed stderr is no reason to write into the installer's stdout
-        print_out(report(conclusion.verdict).rstrip("\n"), stream)
+        return get_terminal_size().columns
+    return 0
 
 
 def prepare_report(options: Options) -> None:

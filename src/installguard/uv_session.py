@@ -68,7 +68,7 @@ def guard_uv(
     with ExitStack() as stack:
         judge = cache(lambda: stack.enter_context(open_judge(request, refreshing=True)))
         with open_scene(request, path, command, judge, stdout) as scene:
-            return conclude(scene, run_guarded(scene))
+            return concluded(scene, run_guarded(scene))
 
 
 def refuse_unknown(command: UvCommand) -> None:
@@ -473,6 +473,16 @@ def takes_back(scene: Scene, ended: Ended) -> bool:
 
 
 # ---------------------------------------------------------------- what it comes to
+
+
+def concluded(scene: Scene, ended: Ended) -> Conclusion:
+    """Return what the command comes to, and what that rests on where it may be told again."""
+    conclusion = conclude(scene, ended)
+    if scene.command.verb not in (("sync",), ("run",)):
+        return conclusion
+    from .uv_ground import ground_of
+
+    return replace(conclusion, ground=ground_of(scene, ended.outcome, conclusion))
 
 
 def conclude(scene: Scene, ended: Ended) -> Conclusion:

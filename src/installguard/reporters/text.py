@@ -40,9 +40,14 @@ _SHOWN = 3
 """Advisories of one release that are spelled out unless `-v` asks for all."""
 
 
-def text_report(run: Run, *, colour: bool = False, width: int = 0, verbose: int = 0, quiet: bool = False) -> Reporter:
-    """Return the reporter of *run* for people; *width* in columns, 0 for lines of any length."""
-    page = _Page(run=run, colour=colour, width=width, verbose=verbose, quiet=quiet)
+def text_report(
+    run: Run, *, colour: bool = False, width: int = 0, verbose: int = 0, quiet: bool = False, again: bool = False
+) -> Reporter:
+    """Return the reporter of *run* for people; *width* in columns, 0 for lines of any length.
+
+    *again* gives what to say of the same verdict later, while all that it rests on is unchanged.
+    """
+    page = _Page(run=run, colour=colour, width=width, verbose=verbose, quiet=quiet, again=again)
     return lambda verdict: "".join(f"{line}\n" for line in _lines(page, verdict))
 
 
@@ -53,6 +58,7 @@ class _Page:
     width: int
     verbose: int
     quiet: bool
+    again: bool = False
 
     def painted(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_OFF}" if self.colour else text
@@ -318,11 +324,14 @@ def _feed(advisory: Advisory, snapshot: SnapshotInfo) -> str:
 
 
 def _summary(page: _Page, verdict: Verdict) -> Iterator[str]:
+    evidence = verdict.evidence
     parts = [
         _judged(verdict),
-        _age(verdict.evidence.snapshot, verdict.evidence.now),
+        _age(evidence.snapshot, evidence.now),
         *([f"Python {page.run.target.version} in {page.run.target.environment}"] if page.run.target else []),
-        f"{page.run.seconds_guard:.2f} s",
+        f"unchanged since {evidence.now.astimezone(timezone.utc):%H:%M} UTC"
+        if page.again
+        else f"{page.run.seconds_guard:.2f} s",
     ]
     first, *more = page.folded(plain(f"guard: {' · '.join(parts)}"), "  ")
     colour = {Level.ALLOW: _GREEN, Level.WARN: _YELLOW, Level.DENY: _RED}[verdict.level]

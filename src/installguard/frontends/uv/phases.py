@@ -79,6 +79,20 @@ def install_phase(command: UvCommand, standing: Standing) -> Argv | None:
             return command.argv
 
 
+def asking_whether_done(command: UvCommand, apart: Argv) -> Argv:
+    """Return the arguments by which uv says whether `sync` or `run` would change anything: it ends with 0 if not.
+
+    *apart* are options that keep it from the network, from building, and from another lock. Nothing is written.
+    """
+    extent = () if command.verb == ("sync",) or command.has("--exact") else ("--inexact",)
+    return _as(command, ("sync",), ("--check", *apart, *extent), {*apart, *extent}).argv
+
+
+def as_it_is(command: UvCommand, apart: Argv) -> Argv:
+    """Return the arguments that do the same where there is nothing to change, *apart* as above."""
+    return command.without_options(apart).with_options(apart).argv
+
+
 def first_is_silent(command: UvCommand) -> bool:
     """Whether the standard output of the first phase is to be dropped: the second one gives the command's own."""
     return command.kind != "edit" and not _only_asks(command)

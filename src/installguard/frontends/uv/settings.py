@@ -138,6 +138,8 @@ class UvSettings:
     """Files that variables name, each with the option that they stand for."""
     problems: tuple[str, ...]
     """What could not be read, though it could name indexes: uv might read it all the same."""
+    looked_at: tuple[Path, ...] = ()
+    """Every file that was read, or would have been if it were there."""
 
     @property
     def indexes(self) -> tuple[Index, ...]:
@@ -210,6 +212,7 @@ def read_settings(
         script=script,
         requirement_files=tuple(_files_by_variable(command, environ)),
         problems=tuple(reading.problems),
+        looked_at=tuple(reading.tables),
     )
 
 

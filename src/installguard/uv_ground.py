@@ -1,0 +1,170 @@
+"""What a clean verdict on a project of uv rests on: the files that were read for it, and those that were looked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .config.files import POLICY_TOML, PYPROJECT, with_parents
+from .dataclass import dataclass
+from .errors import ExitCode
+from .feeds.due import due_sources
+from .feeds.state import STATE_FILE, StateError, read_state
+from .frontends.uv.phases import as_it_is, asking_whether_done
+from .frontends.uv.settings import system_directories, user_directory
+from .model import DirectUrl, LocalTree
+from .session import Conclusion, ruled_exit_code
+from .unchanged import LASTS
+
+if TYPE_CHECKING:
+    from .frontends.locks import Lock
+    from .frontends.locks.entries import LockedPackage
+    from .frontends.uv.running import UvOutcome
+    from .uv_scene import Scene
+
+_PLAIN = {
+    "--quiet", "--verbose", "--color", "--no-color", "--no-progress", "--directory", "--project", "--python",
+    "--locked", "--frozen", "--exact", "--inexact", "--package", "--all-packages", "--extra", "--no-extra",
+    "--all-extras", "--no-all-extras", "--group", "--no-group", "--only-group", "--all-groups", "--no-default-groups",
+    "--dev", "--no-dev", "--only-dev", "--module", "--env-file", "--no-env-file",
+}  # fmt: skip
+"""Options beside which the lock and the files named here are all that counts."""
+_STARTED = ("none", "command", "module", "script")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What has to be as it was for a verdict to stand, beside the command line and the environment."""
+
+    files: tuple[Path, ...]
+    """Files whose bytes count, there or not."""
+    read: tuple[Path, ...]
+    """Those of them that were there."""
+    stored: tuple[Path, ...]
+    """Large files that are never written in place."""
+    uv: str
+    asking: tuple[str, ...]
+    """The command line by which uv says whether there is anything to do."""
+    running: tuple[str, ...]
+    """The one that does what was typed where there is not."""
+
+
+def ground_of(scene: Scene, outcome: UvOutcome | None, conclusion: Conclusion) -> Ground | None:
+    """Return what the verdict rests on; `None` where it rests on more than files, or is not clean."""
+    if not (_is_plain(scene) and _ended_well(scene, outcome, conclusion)) or _is_due_soon(scene):
+        return None
+    stored = _snapshot_files(scene)
+    if stored is None:
+        return None
+    there = tuple(dict.fromkeys(_there(scene, conclusion)))
+    apart = ("--frozen" if scene.standing.frozen else "--locked", "--offline", *_without_builds(scene.lock))
+    return Ground(
+        files=tuple(dict.fromkeys((*there, *_looked_for(scene)))),
+        read=there,
+        stored=(Path(scene.uv.path), *stored),
+        uv=scene.uv.path,
+        asking=asking_whether_done(scene.command, apart),
+        running=as_it_is(scene.command, apart),
+    )
+
+
+def _is_plain(scene: Scene) -> bool:
+    """Tell whether a project is synchronised with its lock, and nothing is asked for beside it."""
+    command, settings, inputs = scene.command, scene.settings, scene.inputs
+    beside = inputs.distributions or inputs.files or inputs.index_lines or settings.requirement_files or scene.local
+    plain = command.verb in (("sync",), ("run",)) and all(each.name in _PLAIN for each in command.options)
+    alone = settings.script is None and command.child_kind in _STARTED and settings.config_file is None
+    lock = scene.lock
+    project = settings.project is not None and lock is not None and not any(map(_is_local_file, lock.packages))
+    return plain and alone and project and not (beside or scene.standing.no_sync or scene.standing.no_project)
+
+
+def _without_builds(lock: Lock | None) -> tuple[str, ...]:
+    """Return the options that keep uv from building, but for what can be in the environment only if it was built.
+
+    Of such an entry uv refuses to say that it is installed when it may not be built.
+    """
+    packages = lock.packages if lock is not None else ()
+    if all(_has_wheel_for_all(each) for each in packages):
+        return ("--no-build",)
+    return tuple(f"--no-build-package={each.name}" for each in packages if isinstance(each.source, LocalTree))
+
+
+def _has_wheel_for_all(package: LockedPackage) -> bool:
+    """Tell whether an entry need never be built; of trees uv says so itself."""
+    names = (each.filename for each in package.files)
+    return isinstance(package.source, LocalTree) or any(each.endswith("-none-any.whl") for each in names)
+
+
+def _is_local_file(package: LockedPackage) -> bool:
+    """Tell whether an entry is a file at a path, which uv may have to build to know what it asks for."""
+    return isinstance(package.source, DirectUrl) and "://" not in package.source.url
+
+
+def _ended_well(scene: Scene, outcome: UvOutcome | None, conclusion: Conclusion) -> bool:
+    """Tell whether nothing was denied and no index was asked; what `run` started may have failed by itself."""
+    run, index = conclusion.run, scene.front.index
+    if outcome is None or outcome.interrupted or (outcome.exit_code and scene.command.verb != ("run",)):
+        return False
+    verdict = conclusion.verdict
+    clean = bool(verdict.judged) and ruled_exit_code(verdict, scene.judge.policy) is ExitCode.OK
+    untold = run.problem is None and not run.notes and not run.held
+    return clean and untold and conclusion.exit_code == outcome.exit_code and not (index.asked or index.problems)
+
+
+def _is_due_soon(scene: Scene) -> bool:
+    """Tell whether a feed is to be refreshed as long as the verdict could stand: that is up to a run that judges."""
+    here, feed = scene.request.surroundings, scene.judge.policy.feed
+    until = here.clock() + timedelta(seconds=LASTS)
+    due = due_sources(here.cache(), feed.sources, now=until, older_than=feed.refresh)
+    return bool(due) and not scene.request.offline
+
+
+def _snapshot_files(scene: Scene) -> tuple[Path, ...] | None:
+    """Return the files of the snapshot in force; `None` where that cannot be told."""
+    directory = scene.request.surroundings.cache()
+    try:
+        generation = read_state(directory).generation
+    except StateError:
+        return None
+    files = (generation.base, generation.changes) if generation is not None else ()
+    return tuple(directory / each.file for each in files if each is not None)
+
+
+def _there(scene: Scene, conclusion: Conclusion) -> Iterator[Path]:
+    """Yield the files that were read."""
+    settings = scene.settings
+    if scene.lock_path is not None:
+        yield scene.lock_path
+    if settings.project is not None:
+        yield settings.project.file
+    yield from (each.path for each in settings.files)
+    yield from (each.file for each in scene.projects)
+    yield from (Path(each) for each in conclusion.run.policy_files)
+    if scene.command.child_kind == "script" and (settings.cwd / scene.command.child[0]).is_file():
+        yield settings.cwd / scene.command.child[0]
+
+
+def _looked_for(scene: Scene) -> Iterator[Path]:
+    """Yield every file that would have been read if it were there."""
+    here, settings = scene.request.surroundings, scene.settings
+    yield from settings.looked_at
+    project = settings.project
+    for start in (here.cwd, settings.cwd, *((project.directory, project.root) if project is not None else ())):
+        for directory in (start, *start.parents, *with_parents(start)):
+            yield from (directory / PYPROJECT, directory / "uv.toml")
+    for place in (user_directory(scene.environ, sys.platform), *system_directories(scene.environ, sys.platform)):
+        if place is not None:
+            yield place / "uv" / "uv.toml"
+    for config in (here.user_config(), here.site_config()):
+        if config is not None:
+            yield config / POLICY_TOML
+    if scene.command.child_kind == "script":
+        yield settings.cwd / scene.command.child[0]
+    yield here.cache() / STATE_FILE
+    target = project.root / (scene.environ.get("UV_PROJECT_ENVIRONMENT") or ".venv") if project is not None else None
+    if target is not None:
+        yield target / "pyvenv.cfg"
