@@ -20,6 +20,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -33,6 +34,8 @@ dependencies = ["{application}"]
 environments = ["sys_platform == '{platform}'"]
 """
 """For this interpreter only: there are no wheels for others."""
+SETTLED = 2.5
+"""Seconds after which the project's files are old enough for a verdict to be remembered."""
 FAR = 0.025
 """Seconds to an index that is not on the same machine."""
 
@@ -162,7 +165,7 @@ def served(wheels: Path, latency: float) -> Iterator[str]:
 
 
 def run(directory: Path, application: str, index: str, number: int, where: str) -> None:
-    """Print the three figures."""
+    """Print the figures."""
     directory.mkdir()
     dropped = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
     environ = {
@@ -177,8 +180,8 @@ def run(directory: Path, application: str, index: str, number: int, where: str) 
         "UV_PYTHON": sys.executable,
         "HOME": str(directory),
     }
-    uv = shutil.which("uv", path=os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", "")))) or "uv"
-    guard = [sys.executable, "-m", "installguard"]
+    places = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", "")))
+    uv, guard = shutil.which("uv", path=places) or "uv", [shutil.which("guard", path=places) or "guard"]
 
     def install(*front: str | Path, cold: bool) -> float:
         own = {key: value for key, value in environ.items() if key != "UV_PYTHON"} | {
@@ -203,12 +206,16 @@ def run(directory: Path, application: str, index: str, number: int, where: str) 
     text = PROJECT.format(application=application, python=python, platform=sys.platform)
     (project / "pyproject.toml").write_text(text, encoding="utf-8")
     seconds(*guard, "uv", "sync", environ=environ, cwd=project)
-    times = pairs(
-        number,
-        lambda: seconds(*guard, "uv", "sync", environ=environ, cwd=project),
-        lambda: seconds(uv, "sync", environ=environ, cwd=project),
-    )
-    told(f"guard uv sync, up to date, index {where}", *times, "100 ms")
+    time.sleep(SETTLED)
+
+    def sync(*front: str, anew: bool) -> float:
+        if anew:
+            shutil.rmtree(directory / "cache" / "unchanged", ignore_errors=True)
+        return seconds(*front, "sync", environ=environ, cwd=project)
+
+    for what, anew in (("unchanged", False), ("judged anew", True)):
+        times = pairs(2 * number, partial(sync, *guard, "uv", anew=anew), partial(sync, uv, anew=False))
+        told(f"guard uv sync, up to date, {what}, index {where}", *times, "100 ms")
 
 
 if __name__ == "__main__":
