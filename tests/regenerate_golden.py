@@ -33,7 +33,8 @@ from installguard.model import (
     parse_release,
 )
 from installguard.policy import Policy, VulnerabilityPolicy, rule
-from installguard.reporters import json_report, text_report
+from installguard.reporters.json import json_report
+from installguard.reporters.text import text_report
 
 from .sample_values import NOW, TAKEN, advisory, artifact, distribution, evidence, malware, snapshot, waiver
 

@@ -59,9 +59,11 @@ def defined_by(module: Any) -> Any:
     return Kinds
 
 
-@pytest.fixture(params=[dataclasses, ours], ids=["dataclasses", "ours"])
-def kinds(request: pytest.FixtureRequest) -> Any:
-    return defined_by(request.param)
+@pytest.fixture(params=[(dataclasses, 0), (ours, 0), (ours, 100)], ids=["dataclasses", "ours", "the first of ours"])
+def kinds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    module, few = request.param
+    monkeypatch.setattr("installguard.dataclass._FEW", few)
+    return defined_by(module)
 
 
 def test_an_instance_has_what_was_given_and_else_the_defaults(kinds: Any) -> None:
@@ -174,12 +176,12 @@ def test_first_instances_in_many_threads_at_once() -> None:
     for _ in range(20):
         pair: Any = defined_by(ours).Pair
         made: list[object] = []
-        threads = [threading.Thread(target=lambda pair=pair, made=made: made.append(pair(1))) for _ in range(8)]
+        threads = [threading.Thread(target=lambda pair=pair, made=made: made.append(pair(1))) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert made == [pair(1)] * 8
+        assert made == [pair(1)] * 16
 
 
 def every_class() -> Iterator[type]:

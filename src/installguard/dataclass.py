@@ -119,13 +119,40 @@ def _made(cls: type, *, frozen: bool, kw_only: bool) -> type:
     made = type(cls)(cls.__name__, cls.__bases__, {**own, **namespace})
     made.__qualname__ = cls.__qualname__
 
+    few = iter(range(_FEW))
+
     def __init__(self: object, *args: object, **values: object) -> None:  # noqa: N807 - becomes the method
-        init = _init(made, fields, kw_only=kw_only)
-        setattr(made, "__init__", init)  # noqa: B010 - mypy: not assignable
-        init(self, *args, **values)
+        if args or next(few, None) is None or not _filled(self, fields, values):
+            init = _init(made, fields, kw_only=kw_only)
+            setattr(made, "__init__", init)  # noqa: B010 - mypy: not assignable
+            init(self, *args, **values)
 
     setattr(made, "__init__", __init__)  # noqa: B010 - the same
     return made
+
+
+_FEW = 8
+"""Instances of a class that are filled without an `__init__` of its own: making one takes as long as filling dozens."""
+
+
+def _filled(instance: object, fields: dict[str, _Field], values: dict[str, object]) -> bool:
+    """Set all fields by *values* and defaults; tell whether these are what is needed, else it is to be done anew."""
+    cls, given = type(instance), 0
+    for name, each in fields.items():
+        if name in values:
+            value, given = values[name], given + 1
+        elif each.default_factory is not _NONE:
+            value = each.default_factory()
+        elif each.default is not _NONE:
+            value = each.default
+        else:
+            return False
+        getattr(cls, name).__set__(instance, value)
+    if given != len(values):
+        return False
+    if hasattr(cls, "__post_init__"):
+        getattr(instance, "__post_init__")()  # noqa: B009 - mypy: object has none
+    return True
 
 
 def _init(cls: type, fields: dict[str, _Field], *, kw_only: bool) -> Any:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from .index.fetching import Fetcher
 
 DEFAULT_TIMEOUT = 30.0
-PAUSE = 0.02
+PAUSE = 0.005
 """Seconds without another page being asked for, after which those there are may be looked at."""
+LONGEST_PAUSE = 0.2
 KEYRING_SECONDS = 30
 _PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _LOOPBACK = "127.0.0.1,::1,localhost"
@@ -59,13 +60,14 @@ class Front:
         over = threading.Event()
 
         def read() -> None:
-            number = 0
-            while not over.wait(PAUSE):
+            number, pause = 0, PAUSE
+            while not over.wait(pause):
                 asked = self.index.asked
-                if len(asked) == number:
+                if asked and len(asked) == number:
                     for each in asked:
                         if each.served and not over.is_set():
                             self.page(each.upstream, each.project)
+                    pause = min(2 * pause, LONGEST_PAUSE)
                 number = len(asked)
 
         def read_quietly() -> None:

@@ -12,12 +12,12 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from packaging.version import Version
-
 from .dataclass import dataclass, field
 from .names import NormalizedName, canonicalize_name, canonicalize_version
 
 if TYPE_CHECKING:
+    from packaging.version import Version
+
     from .policy import Policy, Ruling
 
 # ---------------------------------------------------------------- releases
@@ -33,7 +33,7 @@ class LegacyVersion:
         return self.raw
 
 
-AnyVersion: TypeAlias = Version | LegacyVersion
+AnyVersion: TypeAlias = "Version | LegacyVersion"
 
 
 def parse_version(raw: str) -> AnyVersion:
@@ -43,6 +43,8 @@ def parse_version(raw: str) -> AnyVersion:
 
 @lru_cache(maxsize=65536)  # advisories name the same few versions again and again
 def _parsed(raw: str) -> AnyVersion:
+    from packaging.version import Version
+
     try:
         return Version(raw)
     except ValueError:  # InvalidVersion, and numbers of more digits than the interpreter converts

@@ -61,9 +61,11 @@ class PageScreen:
 
     def digest(self) -> str:
         """Return what changes whenever a decision may change."""
-        with self._waiting:
-            for first in self._first:
-                first()
+        if self._first:
+            with self._waiting:
+                while self._first:
+                    self._first[0]()
+                    del self._first[0]
         with self._lock:
             if self._digest is None:
                 self._digest = digest_of(self._judge, self._wishes, showing=self._showing)

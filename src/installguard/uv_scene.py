@@ -18,7 +18,7 @@ from .errors import UnjudgedError
 from .frontends.uv.addresses import recorded
 from .frontends.uv.command import UvCommand, parse_command
 from .frontends.uv.phases import OF_THE_PROJECT, Standing, standing_of
-from .frontends.uv.program import Uv, describe_uv, release_of
+from .frontends.uv.program import Uv, release_of
 from .frontends.uv.projects import Project, find_projects
 from .frontends.uv.requirements import Inputs, read_inputs, states_requirements
 from .frontends.uv.settings import (
@@ -102,12 +102,12 @@ class Scene:
 
 @contextmanager
 def open_scene(
-    request: Request, path: str, command: UvCommand, judge: Callable[[], Judge], stdout: int | None
+    request: Request, described: Callable[[], Uv], command: UvCommand, judge: Callable[[], Judge], stdout: int | None
 ) -> Iterator[Scene]:
     """Read what uv would read, and put an index of ours in front of each of the user's; raises `GuardError`."""
     here = request.surroundings
     environ, kept = here.environ, here.cache()
-    uv = describe_uv(path, kept / "uv.json", environ)
+    uv = described()
     settings = read_settings(
         command,
         environ,

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .dataclass import dataclass, replace
 from .errors import ExitCode, UnjudgedError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .frontends.uv.command import UvCommand
+    from .frontends.uv.listing import Listing
     from .frontends.uv.program import Program
     from .frontends.uv.running import UvOutcome
     from .frontends.uv.staging import Change, Staging
@@ -54,9 +55,8 @@ def guard_uv(
 ) -> Conclusion | int:
     """Run uv as typed, judged; return its exit code alone where there is nothing to judge."""
     from .frontends.uv.command import parse_command
-    from .frontends.uv.program import find_uv
+    from .frontends.uv.program import describing_uv, find_uv
     from .frontends.uv.running import run_uv
-    from .uv_scene import open_scene
 
     environ = request.surroundings.environ
     path = find_uv(program, environ)
@@ -65,9 +65,12 @@ def guard_uv(
     if command.kind == "harmless" or command.mistake is not None or (command.kind == "seed" and not seeds):
         return run_uv(path, words, cwd=None, environ=environ, stdout=stdout).exit_code
     refuse_unknown(command)
-    with ExitStack() as stack:
+    known = request.surroundings.cache() / "uv.json"
+    with describing_uv(path, known, environ) as described, ExitStack() as stack:
+        from .uv_scene import open_scene  # while uv, if it has to be asked, is looking for its answers
+
         judge = cache(lambda: stack.enter_context(open_judge(request, refreshing=True)))
-        with open_scene(request, path, command, judge, stdout) as scene:
+        with open_scene(request, described, command, judge, stdout) as scene:
             return concluded(scene, run_guarded(scene))
 
 
@@ -195,25 +198,26 @@ def watched(scene: Scene) -> Iterator[Callable[[], Placed | None]]:
     if scene.command.kind != "install" or scene.command.dry_run:
         yield lambda: None
         return
-    facts: dict[str, Any] = {"cwd": scene.request.surroundings.cwd, "environ": scene.environ}
-    before = ListedEnvironment(scene.uv.path, scene.command, **facts)
+    cwd, environ = scene.request.surroundings.cwd, scene.environ
+    likely = None if scene.settings.files else likely_environment(scene.command, cwd, environ)
+    if likely is not None and (recorded := recorded_in(likely)) is not None:
+        yield lambda: placed_since(recorded, recorded_in(likely))
+        return
+    before = ListedEnvironment(scene.uv.path, scene.command, cwd=cwd, environ=environ)
     scene.screen.wait_for(before.releases)
-    likely = likely_environment(scene.command, scene.request.surroundings.cwd, scene.environ)
-    recorded = recorded_in(likely) if likely is not None else None
 
     def changes() -> Placed | None:
-        there = before.releases() or frozenset()
-        now = recorded_in(likely) if likely is not None and recorded is not None else None
-        if now is None or now == recorded:
-            now = ListedEnvironment(scene.uv.path, scene.command, **facts).releases()
-        else:
-            there = recorded or there
-        if now is None:
-            return None
-        names = frozenset(each.name for each in there)
-        return Placed(releases=tuple(sorted(now - there, key=str)), before=names)
+        now = ListedEnvironment(scene.uv.path, scene.command, cwd=cwd, environ=environ).releases()
+        return placed_since(before.releases() or frozenset(), now)
 
     yield changes
+
+
+def placed_since(before: Listing, now: Listing | None) -> Placed | None:
+    """Return what an environment holds now and did not *before*; `None` where that is not known."""
+    if now is None:
+        return None
+    return Placed(releases=tuple(sorted(now - before, key=str)), before=frozenset(each.name for each in before))
 
 
 def chosen(scene: Scene, release: Release, *, upgrades: bool) -> Distribution:

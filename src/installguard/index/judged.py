@@ -68,6 +68,8 @@ class JudgedPages:
         self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
         self._passing: set[tuple[str, str | None]] = set()
         self._wrote = False
+        self._seen: dict[tuple[str, str | None], Kept] = {}
+        """What was known of each page when it was last asked for."""
 
     def prepare(self, upstreams: Iterable[Upstream]) -> None:
         """Make ready to ask those of the indexes whose pages are not likely to be fresh."""
@@ -94,8 +96,11 @@ class JudgedPages:
                 facts, content = read_local(upstream, project, most=LARGEST_PAGE)
                 return read_document(content, facts.content_type, _source(upstream, project, facts)).page
             return None
-        kept = self._shelf.look(upstream.key, project)
+        kept = self._seen.get((upstream.key, project))
         body = self._shelf.body(upstream.key, project, kept) if kept else None
+        if body is None:  # not asked for in this run, or written anew by another one
+            kept = self._shelf.look(upstream.key, project)
+            body = self._shelf.body(upstream.key, project, kept) if kept else None
         if kept is None or body is None:
             return None
         with suppress(PageError):
@@ -107,12 +112,14 @@ class JudgedPages:
         self._screen.digest()  # before anything is fetched: it may be that nothing is to be judged at all
         redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
         kept, body = self._current(upstream, project, redo=redo)
+        self._seen[upstream.key, project] = kept
         tag = self._tag(upstream, kept)
         if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
             return Answer(status=304, headers=_caching(tag))
         with self._room.taken(kept.size):
             if body is None:
                 kept, body = self._loaded(upstream, project, kept)
+                self._seen[upstream.key, project] = kept
                 tag = self._tag(upstream, kept)
             document = read_document(body, kept.content_type, _source(upstream, project, kept))
             written = document.write(self._places(upstream, document.page))

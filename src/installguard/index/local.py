@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from html import escape
 from pathlib import Path
 
 from .keeping import Kept
@@ -49,5 +48,7 @@ def _read(path: Path, most: int, where: str) -> bytes:
 
 def _listing(directory: Path) -> bytes:
     """Return a page of links to the files of a directory."""
+    from html import escape
+
     urls = (path.absolute().as_uri() for path in sorted(directory.iterdir()) if path.is_file())
     return "".join(f'<a href="{escape(url)}"></a>\n' for url in urls).encode()

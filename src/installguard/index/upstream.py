@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -38,7 +39,7 @@ class Upstream:
     @property
     def key(self) -> str:
         """Stands for this index in our own addresses: the same for as long as its URL is the same."""
-        return hashlib.sha256(f"{self.kind} {self.address.rstrip('/')}".encode()).hexdigest()[:16]
+        return _key_of(self.kind, self.url)
 
     @property
     def local(self) -> bool:
@@ -51,6 +52,12 @@ class Upstream:
             return self.address
         parts = urlsplit(self.address)
         return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{project}/", parts.query, ""))
+
+
+@lru_cache(maxsize=256)
+def _key_of(kind: UpstreamKind, url: str) -> str:
+    """Return the key of an index; it is asked for several times a page."""
+    return hashlib.sha256(f"{kind} {without_credentials(url).rstrip('/')}".encode()).hexdigest()[:16]
 
 
 def parse_upstream(text: str, kind: UpstreamKind = "simple", *, base: Path, insecure: bool = False) -> Upstream:

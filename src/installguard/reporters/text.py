@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
@@ -81,6 +80,8 @@ class _Page:
     def folded(self, text: str, indent: str) -> list[str]:
         if self.width <= 0 or len(text) <= self.width:
             return [text]
+        import textwrap
+
         lead = text[: len(text) - len(text.lstrip())]
         return textwrap.wrap(
             text.lstrip(),

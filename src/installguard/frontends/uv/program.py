@@ -6,7 +6,8 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -64,16 +65,35 @@ def describe_uv(path: str, known: Path | None, environ: Mapping[str, str]) -> Uv
 
     Raises `UnjudgedError` where it is too old, or says nothing that is understood.
     """
+    with describing_uv(path, known, environ) as told:
+        return told()
+
+
+@contextmanager
+def describing_uv(path: str, known: Path | None, environ: Mapping[str, str]) -> Iterator[Callable[[], Uv]]:
+    """Begin to ask a uv what it says of itself, and give what returns that, as `describe_uv` does."""
     mark = _mark(path)
     kept = _kept(known, mark) if known is not None else None
-    uv = kept or _asked(path, environ)
+    if kept is not None:
+        yield lambda: _new_enough(kept)
+        return
+    with _asking(path, environ) as asked:
+
+        def told() -> Uv:
+            uv = _new_enough(asked())
+            if known is not None:
+                _keep(known, mark, uv)
+            return uv
+
+        yield told
+
+
+def _new_enough(uv: Uv) -> Uv:
+    """Return *uv*; raise `UnjudgedError` where it is too old."""
     if release_of(uv) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise UnjudgedError(
-            f"uv {uv.version} is older than guard can serve", where=path, now=f"use uv {oldest} or newer"
-        )
-    if kept is None and known is not None:
-        _keep(known, mark, uv)
+        what = f"uv {uv.version} is older than guard can serve"
+        raise UnjudgedError(what, where=uv.path, now=f"use uv {oldest} or newer")
     return uv
 
 
@@ -106,20 +126,22 @@ def _keep(known: Path, mark: str, uv: Uv) -> None:
         return
 
 
-def _asked(path: str, environ: Mapping[str, str]) -> Uv:
-    """Return what a uv says of itself, in two runs at once."""
+@contextmanager
+def _asking(path: str, environ: Mapping[str, str]) -> Iterator[Callable[[], Uv]]:
+    """Ask a uv in two runs at once, and give what waits for them and returns what it says of itself."""
     own = str(Path(path).with_name(Path(path).name.replace("uvx", "uv")))
     with (
         _begin(path, ["--version"], environ) as version,
         _begin(own, ["help", "--no-pager", "pip", "install"], environ) as usage,
     ):
         try:
-            told = _version_in(_said(version), path)
-            return Uv(path=path, version=told, default_index=_default_in(_said(usage), path))
-        except BaseException:
-            version.kill()
-            usage.kill()
-            raise
+            yield lambda: Uv(
+                path=path, version=_version_in(_said(version), path), default_index=_default_in(_said(usage), path)
+            )
+        finally:
+            for each in (version, usage):
+                if each.poll() is None:
+                    each.kill()
 
 
 def _version_in(said: str, path: str) -> str:
