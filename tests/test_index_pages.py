@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
 from installguard.errors import UsageError
+from installguard.index import json_pages
 from installguard.index.documents import read_document
 from installguard.index.entries import Source
 from installguard.index.filenames import read_filename
 from installguard.index.html_tags import start_tags
-from installguard.index.pages import Entry, Page, PageError
+from installguard.index.pages import Entry, Page, PageError, alike, named
 from installguard.index.upstream import (
     Upstream,
     credentials_in,
@@ -489,3 +490,100 @@ def test_a_path_is_an_index_on_this_machine(tmp_path: Path) -> None:
     assert local_path(upstream.url) == tmp_path / "my wheels"
     with pytest.raises(ValueError, match="with a host"):
         local_path("file://elsewhere/x")
+
+
+STEMS = st.sampled_from(["thing", "Thing", "THING", "th-ing", "thing-x", "thing_x", "other", "", "a"])
+VERSIONS = st.sampled_from(["1.0", "1_0", "1.0-2", "", "1.0rc1", "v1", "1"])
+ENDINGS = st.sampled_from([
+    "-py3-none-any.whl", ".whl", ".WHL", "-.whl", ".tar.gz", ".zip", ".tar.bz2", ".egg", ".exe", "", ".tar", ".rpm",
+])  # fmt: skip
+PLAIN_NAMES = st.builds(
+    lambda stem, dash, version, ending: f"{stem}{dash}{version}{ending}",
+    STEMS,
+    st.sampled_from(["-", "", "--"]),
+    VERSIONS,
+    ENDINGS,
+)
+MOMENTS = st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00.5Z", "yesterday", None, 5, "2026-01-03"])
+
+
+def plain_file(name: str, place: str, more: dict[str, Any]) -> dict[str, Any]:
+    return {"filename": name, "url": f"{place}{name}", **more}
+
+
+PLAIN_FILES = st.lists(
+    st.builds(
+        plain_file,
+        PLAIN_NAMES,
+        st.sampled_from(["https://h.example.org/f/", "http://127.0.0.1:1/x/y/"]),
+        st.fixed_dictionaries(
+            {}, optional={"yanked": st.sampled_from([True, False, "", "why", None, 0]), "upload-time": MOMENTS}
+        ),
+    ),
+    max_size=6,
+)
+
+
+@given(files=PLAIN_FILES)
+@settings(max_examples=500, deadline=None)
+def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: list[dict[str, Any]]) -> None:
+    quick, (kept, entries) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    if quick is None:
+        return
+    assert quick[0] == kept
+    assert tuple(quick[1]) == entries
+    assert named(quick[1]) == named(entries)
+    moment = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+    for after in (None, moment):
+        assert alike(quick[1], after) == alike(entries, after)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"filename": WHEEL, "url": f"../{WHEEL}"},
+        {"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}?x"},
+        {"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"},
+        {"filename": WHEEL, "url": f"https://h.example.org/x{WHEEL}"},
+        {"filename": WHEEL, "url": f"https://user@h.example.org/{WHEEL}"},
+        {"filename": WHEEL, "url": f"ftp://h.example.org/{WHEEL}"},
+        {"filename": f"f/{WHEEL}", "url": f"https://h.example.org/f/{WHEEL}"},
+        {"filename": WHEEL, "url": f"https://h.example.org/f#{WHEEL}"},
+        {"filename": WHEEL, "url": f"https://h.example.org/%2e/{WHEEL}"},
+        {"filename": 5, "url": "https://h.example.org/5"},
+        {"filename": "", "url": "https://h.example.org/"},
+        "text",
+        None,
+    ],
+    ids=str,
+)
+def test_whatever_is_not_plain_is_looked_at(file: object) -> None:
+    plain = {"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}
+    assert json_pages._plain([plain], SOURCE) is not None
+    assert json_pages._plain([plain, file], SOURCE) is None
+    assert json_pages._plain([plain], FLAT) is None
+
+
+def test_only_what_may_have_moved_is_asked_for_its_place() -> None:
+    files = [{"filename": f"thing-{n}.zip", "url": f"https://h.example.org/thing-{n}.zip"} for n in (1, 2, 3)]
+    document = read_json(*files)
+    asked: list[str] = []
+
+    def place(entry: Entry) -> str:
+        asked.append(entry.artifact.filename)
+        return "https://loopback.example.org/no"
+
+    written = json.loads(document.write(place, {"thing-2.zip"}))
+    assert asked == ["thing-2.zip"]
+    assert [file["url"] for file in written["files"]] == [
+        files[0]["url"], "https://loopback.example.org/no", files[2]["url"]
+    ]  # fmt: skip
+
+
+def test_large_pages_are_read_without_making_their_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(json_pages, "make_entry", lambda *_, **__: made.append(1))
+    files = [{"filename": f"thing-{n}.zip", "url": f"https://h.example.org/thing-{n}.zip"} for n in range(1000)]
+    page = read_json(*files).page
+    assert len(alike(page.entries, None)) == 1000
+    assert not made

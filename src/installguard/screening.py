@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .dataclass import dataclass
-from .index.pages import Decision, Denied, Entry, Hidden, Page, PageError
+from .index.pages import Decision, Denied, Entry, Hidden, Kind, Page, PageError, alike, named
 from .index.serving import UNJUDGED
 from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key
 from .names import NormalizedName
@@ -74,17 +74,23 @@ class PageScreen:
     def __call__(self, page: Page) -> Mapping[str, Decision]:
         """Return the decisions on a page, by file name; raises `FeedError` where the snapshot cannot be read."""
         with self._lock:
-            return dict(self._decisions([self.distribution(page, entry) for entry in page.entries]))
+            return dict(self._decisions(page))
 
     def has_young(self, page: Page) -> bool:
         """Tell whether anything on a page is younger than the policy wants it."""
-        return any(self._age(entry.artifact) for entry in page.entries)
+        return any(young for *_, young in alike(page.entries, self._judge.young_after()))
+
+    def offered(self, page: Page, release: Release) -> list[Distribution]:
+        """Return the files of a release that a page offers."""
+        names = named(page.entries)
+        spellings = {each for each in set(names) if release_of(each[1], each[2]) == release}
+        numbers = (number for number, each in enumerate(names) if each in spellings)
+        return [self.distribution(page, page.entries[number]) for number in numbers]
 
     def distribution(self, page: Page, entry: Entry) -> Distribution:
         """Return an entry as what an installer would place if it chose it."""
         name = entry.project
-        version = parse_version(entry.version) if entry.version is not None else None
-        release = Release(name=name, version=version) if name is not None and version is not None else None
+        release = release_of(name, entry.version)
         locked = self.is_locked(release)
         return Distribution(
             name=name,
@@ -102,18 +108,22 @@ class PageScreen:
         """Tell whether a lock file, or a requirement, named the very bytes of a release beforehand."""
         return release is not None and (release.name, version_key(release.version)) in self._wishes.locked
 
-    def _decisions(self, offered: Sequence[Distribution]) -> Iterator[tuple[str, Decision]]:
-        hidden = set(self._hidden(offered))
-        kinds: dict[tuple[object, ...], list[Distribution]] = {}
-        for each in offered:
-            if filename(each) not in hidden:
-                kinds.setdefault(self._kind(each), []).append(each)
-        stopping = self._stopping([alike[0] for alike in kinds.values()])
-        for alike in kinds.values():
-            ruling = stopping.get(alike[0])
-            if ruling is not None and not (self._showing and ruling.finding.code is Code.TOO_YOUNG):
-                yield from ((filename(each), Denied(reason=reason(each, ruling))) for each in alike)
-        yield from ((each, Hidden()) for each in hidden)
+    def _decisions(self, page: Page) -> Iterator[tuple[str, Decision]]:
+        groups = alike(page.entries, self._judge.young_after())
+        hidden = frozenset(self._hidden(page, groups))
+        kinds: dict[tuple[object, ...], list[int]] = {}
+        for kind, numbers in groups.items():
+            for number in numbers if kind[1] is None else ():  # there is nothing to know such files by
+                kinds[number,] = [number]
+            if kind[1] is not None and (left := [each for each in numbers if each not in hidden]):
+                kinds.setdefault(self._kind(kind), []).extend(left)
+        first = {self.distribution(page, page.entries[each[0]]): each for each in kinds.values()}
+        for distribution, ruling in self._stopping(tuple(first)).items():
+            if not (self._showing and ruling.finding.code is Code.TOO_YOUNG):
+                for number in first[distribution]:
+                    each = self.distribution(page, page.entries[number])
+                    yield filename(each), Denied(reason=reason(each, ruling))
+        yield from ((page.entries[each].artifact.filename, Hidden()) for each in hidden)
 
     def _stopping(self, offered: Sequence[Distribution]) -> Mapping[Distribution, Ruling]:
         """Return, of each distribution that may not be used, the ruling that says so first."""
@@ -125,35 +135,32 @@ class PageScreen:
                     found.setdefault(ruling.finding.subject, ruling)
         return {each: found[each] for each in offered if each in found}
 
-    def _kind(self, distribution: Distribution) -> tuple[object, ...]:
-        """Return what distributions have in common that no advisory and no version in the policy tells apart."""
-        name, origin = distribution.name, distribution.origin
-        if name is None or not isinstance(origin, Artifact):
-            return (distribution,)
-        if self._judge.knows_of(name) or tells_versions_apart(self._judge.policy, name):
-            return (name, distribution.release, origin.kind, origin.yanked is None, self._age(origin))
-        readable = distribution.release is not None
-        return (name, readable, distribution.hashed, origin.kind, origin.yanked is None, self._age(origin))
+    def _kind(self, kind: Kind) -> tuple[object, ...]:
+        """Return what files have in common that no advisory and no version in the policy tells apart."""
+        form, name, version, yanked, young = kind
+        release = release_of(name, version)
+        if name is not None and (self._judge.knows_of(name) or tells_versions_apart(self._judge.policy, name)):
+            return (name, release, form, yanked, young)
+        return (name, release is not None, self.is_locked(release), form, yanked, young)
 
-    def _age(self, origin: Artifact) -> bool | None:
-        """Return whether a file is young; `None` where its index does not say."""
-        limit = self._judge.young_after()
-        return None if origin.uploaded_at is None else limit is not None and origin.uploaded_at > limit
-
-    def _hidden(self, offered: Sequence[Distribution]) -> Iterator[str]:
+    def _hidden(self, page: Page, groups: Mapping[Kind, Sequence[int]]) -> Iterator[int]:
         """Yield the files that the resolver is not to see yet; an exact pin of one is denied in words instead."""
-        by_name: dict[NormalizedName, list[Distribution]] = {}
-        for each in offered:
-            if each.name is not None and each.release is not None and not each.pinned:
-                by_name.setdefault(each.name, []).append(each)
-        for project in by_name.values():
-            young = [each for each in project if isinstance(each.origin, Artifact) and self._age(each.origin)]
-            if young:
-                files = {filename(each) for each in young}
-                older = {str(each.release.version) for each in project if each.release and filename(each) not in files}
-                seen = self._judge.allow_young(young, sorted(older))
-                left = [each for each in young if each.release and str(each.release.version) not in seen]
-                yield from (filename(each) for each in left if each.builds or not self._showing)
+        for project in sorted({kind[1] for kind in groups if kind[1] is not None and kind[4]}):
+            free = [kind for kind in groups if kind[1] == project and not self._is_pinned(project, kind[2])]
+            numbers = sorted(number for kind in free if kind[4] for number in groups[kind])
+            young = {number: self.distribution(page, page.entries[number]) for number in numbers}
+            older = (release_of(project, kind[2]) for kind in free if not kind[4])
+            seen = self._judge.allow_young(
+                tuple(young.values()), sorted({str(each.version) for each in older if each is not None})
+            ) if young else ()  # fmt: skip
+            for number, each in young.items():
+                if each.release and str(each.release.version) not in seen and (each.builds or not self._showing):
+                    yield number
+
+    def _is_pinned(self, name: NormalizedName, version: str | None) -> bool:
+        """Tell whether the user asked for one version of a project, or for no version that can be told."""
+        release = release_of(name, version)
+        return release is None or name in self._wishes.pinned or self.is_locked(release)
 
 
 class Gate:
@@ -177,6 +184,11 @@ class Gate:
         self._decided.wait()
         if not self._open:
             raise PageError("everything was stopped before this page was judged", status=UNJUDGED)
+
+
+def release_of(name: NormalizedName | None, version: str | None) -> Release | None:
+    """Return the release that a file name tells, if it does."""
+    return Release(name=name, version=parse_version(version)) if name is not None and version is not None else None
 
 
 def filename(distribution: Distribution) -> str:

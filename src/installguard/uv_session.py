@@ -225,8 +225,7 @@ def chosen(scene: Scene, release: Release, *, upgrades: bool) -> Distribution:
     from .model import Artifact, Distribution
 
     for page in pages_of(scene, release.name):
-        offered = [scene.screen.distribution(page, entry) for entry in page.entries]
-        same = [each for each in offered if each.release == release]
+        same = scene.screen.offered(page, release)
         if same:
             best = min(same, key=lambda each: each.builds)
             return replace(best, indexes=offered_by(scene, release.name), upgrades=upgrades)
@@ -586,7 +585,10 @@ def mislisted(scene: Scene) -> Iterator[str]:
 
 def versions_of(page: Page) -> Sequence[str]:
     """Return the versions that a page offers, those left out that are yanked."""
-    return sorted({each.version for each in page.entries if each.version and each.artifact.yanked is None})
+    from .index.pages import alike
+
+    kinds = alike(page.entries, None)
+    return sorted({version for _, _, version, yanked, _ in kinds if version and not yanked})
 
 
 def starved(scene: Scene) -> Iterator[Distribution]:

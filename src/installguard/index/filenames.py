@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ..model import ArtifactKind
 from ..names import NormalizedName, canonicalize_name
+from .pages import Named
 
 SDIST = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|tlz|tzst|taz|tar\.(gz|bz2|xz|lz|lzma|zst|z))$", re.IGNORECASE)
 """Every ending under which some pip or uv takes a file for a source distribution."""
 
 _name = lru_cache(maxsize=4096)(canonicalize_name)  # a page repeats a few spellings hundreds of times
-
-Named = tuple[ArtifactKind, "NormalizedName | None", "str | None"]
-"""Kind, project and version; what cannot be told is `None`."""
 
 
 def read_filename(filename: str, project: NormalizedName | None) -> Named | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from html import escape
 from urllib.parse import urljoin
 
@@ -25,7 +25,7 @@ class HtmlPage:
     anchors: tuple[Attributes, ...]
     """In the order of the page's entries."""
 
-    def write(self, place: Callable[[Entry], str | None]) -> bytes:
+    def write(self, place: Callable[[Entry], str | None], _moved: Collection[str] | None = None) -> bytes:
         """Return the page with every file at its *place*; those without one are left out."""
         metas = "\n".join(_tag("meta", each) for each in self.metas)
         lines = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import is_
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..dataclass import dataclass
-from .entries import Source, make_entry, read_hashes, read_moment, read_status
-from .pages import Entry, Page, PageError
+from ..names import canonicalize_name
+from .entries import LONGEST_NAME, PLAIN, Source, make_entry, read_hashes, read_moment, read_status
+from .filenames import read_filename
+from .pages import Entry, Facts, LazyEntries, Named, Page, PageError
 
 JUDGED = ("filename", "url", "hashes", "upload-time", "yanked")
 
@@ -24,16 +25,22 @@ class JsonPage:
     body: bytes | None
     """The page as it came, where all of its files are entries and it cannot be read in two ways."""
 
-    def write(self, place: Callable[[Entry], str | None]) -> bytes:
-        """Return the page with every file at its *place*; those without one are left out."""
+    def write(self, place: Callable[[Entry], str | None], moved: Collection[str] | None = None) -> bytes:
+        """Return the page with every file at its *place*; those without one are left out.
+
+        *moved* are the names of those that may have another one than the index gives; `None` where it could be any.
+        """
         import json
 
-        files = []
-        for file, entry in zip(self.files, self.page.entries, strict=True):
-            url = place(entry)
+        files, untouched = [], True
+        for number, file in enumerate(self.files):
+            if moved is not None and file["filename"] not in moved:
+                files.append(file)
+                continue
+            url = place(self.page.entries[number])
+            untouched = untouched and file["url"] == url
             if url is not None:
                 files.append(file if file["url"] == url else {**file, "url": url})
-        untouched = len(files) == len(self.files) and all(map(is_, files, self.files))
         if self.body is not None and untouched:
             return self.body
         return json.dumps({**self.content, "files": files}, separators=(",", ":")).encode()
@@ -42,20 +49,77 @@ class JsonPage:
 def read_json(body: bytes, source: Source) -> JsonPage:
     """Read a page; raises `PageError`."""
     content = _parse(body, source)
-    pairs = [(entry, file) for file in content["files"] if (entry := _entry(file, source)) is not None]
+    files, entries = _plain(content["files"], source) or _any(content["files"], source)
     project_status = content.get("project-status")
     stated = project_status if isinstance(project_status, dict) else {}
     status, reason = read_status(stated.get("status"), stated.get("reason"))
     page = Page(
         upstream=source.upstream,
         project=source.project,
-        entries=tuple(entry for entry, _ in pairs),
+        entries=entries,
         status=status,
         status_reason=reason,
     )
-    files = tuple(file for _, file in pairs)
     plain = len(files) == len(content["files"]) and _unambiguous(body, files)
     return JsonPage(page=page, content=content, files=files, body=body if plain else None)
+
+
+Files = tuple[dict[str, Any], ...]
+
+
+def _any(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry]]:
+    """Return the files that are entries, and these."""
+    pairs = [(file, entry) for file in files if isinstance(file, dict) and (entry := _entry(file, source)) is not None]
+    return tuple(file for file, _ in pairs), tuple(entry for _, entry in pairs)
+
+
+def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry]] | None:
+    """Return the same for a page whose every URL is absolute, of plain letters, and ends in the file's name.
+
+    `None` where it is not so: everything has to be looked at then.
+    """
+    kept: list[dict[str, Any]] = []
+    names: list[Named] = []
+    ours: dict[str, bool] = {}
+    project, url_is_plain = source.project, PLAIN.fullmatch
+    if project is None:
+        return None
+    for file in files:
+        if not isinstance(file, dict):
+            return None
+        filename, url = file.get("filename"), file.get("url")
+        if not isinstance(filename, str) or not isinstance(url, str) or not 0 < len(filename) <= LONGEST_NAME:
+            return None
+        if "/" in filename or not url.endswith(f"/{filename}") or not url_is_plain(url):
+            return None
+        name, _, rest = filename.partition("-")
+        if filename.endswith(".whl") and rest:
+            if name not in ours:
+                ours[name] = canonicalize_name(name) == project
+            if ours[name]:
+                kept.append(file)
+                names.append(("wheel", project, rest[: rest.find("-") if "-" in rest else -4].replace("_", "-")))
+            continue
+        found = read_filename(filename, project)
+        if found is not None and found[1] is None:
+            return None
+        if found is not None and found[1] == project:
+            kept.append(file)
+            names.append(found)
+
+    def facts() -> Iterator[Facts]:
+        for file, (kind, project, version) in zip(kept, names, strict=True):
+            yanked = file.get("yanked")
+            at = read_moment(file.get("upload-time"))
+            yield kind, project, version, isinstance(yanked, str) or bool(yanked), at
+
+    def make(number: int) -> Entry:
+        entry = _entry(kept[number], source)
+        if entry is None or entry.problem is not None:
+            raise PageError("the index's page was not read as it is written", status=502, where=source.url)
+        return entry
+
+    return tuple(kept), LazyEntries(names, facts, make)
 
 
 def _unambiguous(body: bytes, files: Sequence[Mapping[str, Any]]) -> bool:
@@ -88,9 +152,7 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
 
 
-def _entry(file: object, source: Source) -> Entry | None:
-    if not isinstance(file, dict):
-        return None
+def _entry(file: Mapping[str, Any], source: Source) -> Entry | None:
     filename, url, hashes, yanked = file.get("filename"), file.get("url"), file.get("hashes"), file.get("yanked")
     if not isinstance(filename, str) or not isinstance(url, str):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from .entries import Source
 from .fetching import Fetched, Unchanged
 from .keeping import Kept, Shelf, Validators, Writing, confirmed
 from .local import read_local
-from .pages import Denied, Entry, Hidden, Page, PageError, Screen
+from .pages import Denied, Entry, Hidden, LazyEntries, Page, PageError, Screen
 from .serving import UNJUDGED, Answer, Request, printable
 from .upstream import Credentials, Upstream
 
@@ -122,7 +122,7 @@ class JudgedPages:
                 self._seen[upstream.key, project] = kept
                 tag = self._tag(upstream, kept)
             document = read_document(body, kept.content_type, _source(upstream, project, kept))
-            written = document.write(self._places(upstream, document.page))
+            written = document.write(*self._places(upstream, document.page))
         headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
         return Answer(status=200, body=written, headers=headers)
 
@@ -137,8 +137,8 @@ class JudgedPages:
             raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
         return kept, body
 
-    def _places(self, upstream: Upstream, page: Page) -> Callable[[Entry], str | None]:
-        """Return where each entry of a page is to be found, as the screen decides."""
+    def _places(self, upstream: Upstream, page: Page) -> tuple[Callable[[Entry], str | None], Collection[str] | None]:
+        """Return where each entry of a page is to be found, as the screen decides, and what may have moved."""
         decisions = self._screen(page)
 
         def place(entry: Entry) -> str | None:
@@ -150,7 +150,7 @@ class JudgedPages:
                 case None:
                     return entry.href
 
-        return place
+        return place, decisions.keys() if isinstance(page.entries, LazyEntries) else None
 
     def _denied_url(self, upstream: Upstream, entry: Entry, reason: str) -> str:
         """Return a URL of ours that says the reason, with the file's hash."""

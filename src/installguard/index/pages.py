@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias, overload
 
 from ..dataclass import dataclass
 from ..errors import GuardError
-from ..model import Artifact, ProjectStatus
+from ..model import Artifact, ArtifactKind, ProjectStatus
 from ..names import NormalizedName
 from .upstream import Upstream
+
+Named: TypeAlias = "tuple[ArtifactKind, NormalizedName | None, str | None]"
+"""What a file name says: kind, project and version; what cannot be told is `None`."""
 
 
 class PageError(GuardError):
@@ -39,6 +43,72 @@ class Entry:
     """Why it is denied whatever the screen says: another scheme, or a URL that names another file."""
 
 
+Facts: TypeAlias = "tuple[ArtifactKind, NormalizedName | None, str | None, bool, datetime | None]"
+"""Of an entry, all by which a policy tells files of a project apart: kind, project, version, yanked, when uploaded."""
+
+Kind: TypeAlias = "tuple[ArtifactKind, NormalizedName | None, str | None, bool, bool | None]"
+"""What entries have in common: as `Facts`, but last whether they are young, `None` where the index does not say."""
+
+
+class LazyEntries(Sequence[Entry]):
+    """Entries without problems that are made when they are looked at: large pages have thousands."""
+
+    def __init__(self, named: Sequence[Named], facts: Callable[[], Iterator[Facts]], make: Callable[[int], Entry]):
+        """*named* are kind, project and version of each, *facts* and *make* tell more of all, and all of one."""
+        self._named = named
+        self._make = make
+        self.facts = facts
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    @overload
+    def __getitem__(self, number: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Entry]: ...
+
+    def __getitem__(self, number: int | slice) -> Entry | Sequence[Entry]:
+        numbers = range(len(self._named))[number]
+        return self._make(numbers) if isinstance(numbers, int) else tuple(map(self._make, numbers))
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, LazyEntries | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    @property
+    def named(self) -> Sequence[Named]:
+        """Kind, project and version of each."""
+        return self._named
+
+
+def alike(entries: Sequence[Entry], young_after: datetime | None) -> dict[Kind, list[int]]:
+    """Return the numbers of entries by what they have in common; where nothing is young for its age, none is."""
+    groups: dict[Kind, list[int]] = {}
+    for number, (kind, project, version, yanked, at) in enumerate(_facts(entries)):
+        young = None if at is None else young_after is not None and at > young_after
+        groups.setdefault((kind, project, version, yanked, young), []).append(number)
+    return groups
+
+
+def named(entries: Sequence[Entry]) -> Sequence[Named]:
+    """Return kind, project and version of each entry."""
+    if isinstance(entries, LazyEntries):
+        return entries.named
+    return [(each.artifact.kind, each.project, each.version) for each in entries]
+
+
+def _facts(entries: Sequence[Entry]) -> Iterator[Facts]:
+    if isinstance(entries, LazyEntries):
+        return entries.facts()
+    return (
+        (each.artifact.kind, each.project, each.version, each.artifact.yanked is not None, each.artifact.uploaded_at)
+        for each in entries
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """What an index offers for one project, or a flat index for all."""
@@ -46,7 +116,7 @@ class Page:
     upstream: Upstream
     project: NormalizedName | None
     """`None` for the one page of a flat index."""
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     status: ProjectStatus | None = None
     """What the index says of the project (PEP 792); `None` where it says nothing."""
     status_reason: str = ""
