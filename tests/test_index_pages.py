@@ -539,29 +539,31 @@ def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: 
 
 
 @pytest.mark.parametrize(
-    "file",
+    ("file", "plain"),
     [
-        {"filename": WHEEL, "url": f"../{WHEEL}"},
-        {"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}?x"},
-        {"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"},
-        {"filename": WHEEL, "url": f"https://h.example.org/x{WHEEL}"},
-        {"filename": WHEEL, "url": f"https://user@h.example.org/{WHEEL}"},
-        {"filename": WHEEL, "url": f"ftp://h.example.org/{WHEEL}"},
-        {"filename": f"f/{WHEEL}", "url": f"https://h.example.org/f/{WHEEL}"},
-        {"filename": WHEEL, "url": f"https://h.example.org/f#{WHEEL}"},
-        {"filename": WHEEL, "url": f"https://h.example.org/%2e/{WHEEL}"},
-        {"filename": 5, "url": "https://h.example.org/5"},
-        {"filename": "", "url": "https://h.example.org/"},
-        "text",
-        None,
+        ({"filename": WHEEL, "url": f"../{WHEEL}"}, False),
+        ({"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"}, False),
+        ({"filename": WHEEL, "url": f"https://h.example.org/x{WHEEL}"}, False),
+        ({"filename": WHEEL, "url": f"ftp://h.example.org/{WHEEL}"}, False),
+        ({"filename": WHEEL, "url": f"https://h.example.org/a b/{WHEEL}"}, False),
+        ({"filename": WHEEL, "url": f"https://h.example.org/f#/{WHEEL}"}, True),
+        ({"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}?x"}, True),
+        ({"filename": WHEEL, "url": f"https://user@h.example.org/{WHEEL}"}, True),
+        ({"filename": "thing-1+.zip", "url": "https://h.example.org/thing-1%2B.zip"}, True),
+        ({"filename": f"f/{WHEEL}", "url": f"https://h.example.org/f/{WHEEL}"}, True),
+        ({"filename": 5, "url": "https://h.example.org/5"}, True),
+        ({"filename": "", "url": "https://h.example.org/"}, True),
+        ("text", True),
+        (None, True),
     ],
     ids=str,
 )
-def test_whatever_is_not_plain_is_looked_at(file: object) -> None:
-    plain = {"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}
-    assert json_pages._plain([plain], SOURCE) is not None
-    assert json_pages._plain([plain, file], SOURCE) is None
-    assert json_pages._plain([plain], FLAT) is None
+def test_whatever_is_not_as_it_is_written_is_looked_at(file: object, plain: bool) -> None:
+    files = [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}, file]
+    quick, (kept, entries) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    assert (quick is not None) is plain
+    assert quick is None or (quick[0], tuple(quick[1])) == (kept, entries)
+    assert json_pages._plain(files[:1], FLAT) is None
 
 
 def test_only_what_may_have_moved_is_asked_for_its_place() -> None:
@@ -583,7 +585,8 @@ def test_only_what_may_have_moved_is_asked_for_its_place() -> None:
 def test_large_pages_are_read_without_making_their_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr(json_pages, "make_entry", lambda *_, **__: made.append(1))
-    files = [{"filename": f"thing-{n}.zip", "url": f"https://h.example.org/thing-{n}.zip"} for n in range(1000)]
+    wheels = [f"thing-{n}-py3-none-any.whl" for n in range(1000)]
+    files = [{"filename": each, "url": f"https://h.example.org/{each}"} for each in wheels]
     page = read_json(*files).page
     assert len(alike(page.entries, None)) == 1000
     assert not made

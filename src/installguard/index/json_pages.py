@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import contains
 from typing import Any, NoReturn
 
 from ..dataclass import dataclass
 from ..names import canonicalize_name
 from .entries import LONGEST_NAME, PLAIN, Source, make_entry, read_hashes, read_moment, read_status
-from .filenames import read_filename
 from .pages import Entry, Facts, LazyEntries, Named, Page, PageError
 
 JUDGED = ("filename", "url", "hashes", "upload-time", "yanked")
@@ -74,9 +75,10 @@ def _any(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry
 
 
 def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry]] | None:
-    """Return the same for a page whose every URL is absolute, of plain letters, and ends in the file's name.
+    """Return the same, the entries to be made later, for a page whose files all have absolute URLs and no problem.
 
-    `None` where it is not so: everything has to be looked at then.
+    What is written in the plainest way, as nearly all is, needs no closer look. `None` where an entry is not as its
+    file has it.
     """
     kept: list[dict[str, Any]] = []
     names: list[Named] = []
@@ -86,26 +88,31 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
         return None
     for file in files:
         if not isinstance(file, dict):
-            return None
+            continue
         filename, url = file.get("filename"), file.get("url")
-        if not isinstance(filename, str) or not isinstance(url, str) or not 0 < len(filename) <= LONGEST_NAME:
-            return None
-        if "/" in filename or not url.endswith(f"/{filename}") or not url_is_plain(url):
-            return None
-        name, _, rest = filename.partition("-")
-        if filename.endswith(".whl") and rest:
+        if (
+            isinstance(filename, str)
+            and isinstance(url, str)
+            and filename.endswith(".whl")
+            and url.endswith(f"/{filename}")
+            and "/" not in filename
+            and len(filename) <= LONGEST_NAME
+            and url_is_plain(url)
+        ):
+            name, _, rest = filename[:-4].partition("-")
             if name not in ours:
                 ours[name] = canonicalize_name(name) == project
-            if ours[name]:
+            if ours[name] and rest:
                 kept.append(file)
-                names.append(("wheel", project, rest[: rest.find("-") if "-" in rest else -4].replace("_", "-")))
+                names.append(("wheel", project, rest.partition("-")[0].replace("_", "-")))
+                continue
+        entry = _entry(file, source)
+        if entry is None:
             continue
-        found = read_filename(filename, project)
-        if found is not None and found[1] is None:
+        if entry.problem is not None or entry.href != url or entry.project != project:
             return None
-        if found is not None and found[1] == project:
-            kept.append(file)
-            names.append(found)
+        kept.append(file)
+        names.append((entry.artifact.kind, project, entry.version))
 
     def facts() -> Iterator[Facts]:
         for file, (kind, project, version) in zip(kept, names, strict=True):
@@ -124,14 +131,12 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
 
 def _unambiguous(body: bytes, files: Sequence[Mapping[str, Any]]) -> bool:
     """Whether no key that is judged comes twice in one object, of which other readers may take the first."""
-    if (
-        b"\\" in body
-        or body.count(b'"files"') != 1
-        or body.count(b'"project-status"') > 1
-        or body.count(b'"status"') > 1
-    ):
+    if b"\\" in body or body.count(b'"files"') != 1:
         return False  # a backslash can hide a key
-    return all(body.count(b'"%b"' % key.encode()) == sum(key in file for file in files) for key in JUDGED)
+    stated = body.count(b'status"')  # once each at most: `project-status`, and `status` in it
+    if stated > 2 or (stated == 2 and body.count(b'"project-status"') != 1):
+        return False
+    return all(body.count(b'"%b"' % key.encode()) == sum(map(contains, files, repeat(key))) for key in JUDGED)
 
 
 def _parse(body: bytes, source: Source) -> dict[str, Any]:

@@ -27,6 +27,8 @@ ROOM = 32 << 20
 LIKELY_FRESH = 300.0
 """Seconds for which most indexes let pages be used without asking again, or longer."""
 LARGEST_SHELF = 512 << 20
+MOST_TAKEN = 8 << 20
+"""Bytes of pages that are remembered as they were taken apart; that takes about three times as much memory."""
 REDO = re.compile(r"no-cache|max-age=0\b")
 
 
@@ -70,6 +72,9 @@ class JudgedPages:
         self._wrote = False
         self._seen: dict[tuple[str, str | None], Kept] = {}
         """What was known of each page when it was last asked for."""
+        self._taken: dict[tuple[str, str | None], tuple[str, Page]] = {}
+        """Pages that were taken apart lately, each with its body's digest."""
+        self._taken_size = 0
 
     def prepare(self, upstreams: Iterable[Upstream]) -> None:
         """Make ready to ask those of the indexes whose pages are not likely to be fresh."""
@@ -97,6 +102,9 @@ class JudgedPages:
                 return read_document(content, facts.content_type, _source(upstream, project, facts)).page
             return None
         kept = self._seen.get((upstream.key, project))
+        digest, page = self._taken.get((upstream.key, project), ("", None))
+        if kept is not None and kept.digest == digest:
+            return page
         body = self._shelf.body(upstream.key, project, kept) if kept else None
         if body is None:  # not asked for in this run, or written anew by another one
             kept = self._shelf.look(upstream.key, project)
@@ -122,9 +130,17 @@ class JudgedPages:
                 self._seen[upstream.key, project] = kept
                 tag = self._tag(upstream, kept)
             document = read_document(body, kept.content_type, _source(upstream, project, kept))
+            self._note(upstream.key, project, kept, document.page)
             written = document.write(*self._places(upstream, document.page))
         headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
         return Answer(status=200, body=written, headers=headers)
+
+    def _note(self, key: str, project: str | None, kept: Kept, page: Page) -> None:
+        """Remember a page that was taken apart, if there is room: what was chosen from it is looked up later."""
+        with self._lock:
+            if (key, project) not in self._taken and self._taken_size + kept.size <= MOST_TAKEN:
+                self._taken[key, project] = (kept.digest, page)
+                self._taken_size += kept.size
 
     def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
         """Return the page that is kept and its body, fetched again where that is gone or damaged."""
