@@ -40,6 +40,29 @@ FAR = 0.025
 """Seconds to an index that is not on the same machine."""
 
 
+LARGE = (15_000, 3_700, 3_000, 2_500, 2_100, 2_000, 700, 600)
+USUAL = 200
+"""So many files the pages of 41 ordinary projects had on a public index: the largest, and what half of them exceed."""
+
+
+def older(name: str, number: int) -> dict[str, object]:
+    """Return the entry of a file of an older release, which nobody asks for."""
+    digest = hashlib.sha256(f"{name} {number}".encode()).hexdigest()
+    filename = (
+        f"{name.replace('-', '_')}-0.0.0.dev{number // 40}-cp3{number % 40}-cp3{number % 40}-manylinux_2_17_x86_64.whl"
+    )
+    return {
+        "filename": filename,
+        "url": f"http://127.0.0.1:1/packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{filename}",
+        "hashes": {"sha256": digest},
+        "core-metadata": {"sha256": digest},
+        "requires-python": ">=3.8",
+        "size": 1_000_000 + number,
+        "upload-time": f"2024-01-{number % 28 + 1:02}T12:00:00.000000Z",
+        "yanked": False,
+    }
+
+
 class Files(BaseHTTPRequestHandler):
     """An index of the wheels in a directory: PEP 691 pages, PEP 658 metadata."""
 
@@ -88,7 +111,8 @@ def serve(wheels: Path, latency: float) -> None:
                 Files.files[f"{path.name}.metadata"] = archive.read(member)
             entry["core-metadata"] = True
         listed.setdefault(name, []).append(entry)
-    for name, entries in listed.items():
+    for (name, entries), number in zip(sorted(listed.items()), (*LARGE, *[USUAL] * len(listed)), strict=False):
+        entries += [older(name, each) for each in range(number)]
         page = {"meta": {"api-version": "1.1"}, "name": name, "versions": [], "files": entries}
         Files.pages[name] = json.dumps(page).encode()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Files)

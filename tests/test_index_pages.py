@@ -515,7 +515,18 @@ PLAIN_FILES = st.lists(
     st.builds(
         plain_file,
         PLAIN_NAMES,
-        st.sampled_from(["https://h.example.org/f/", "http://127.0.0.1:1/x/y/"]),
+        st.sampled_from(
+            [
+                "https://h.example.org/f/",
+                "http://127.0.0.1:1/x/y/",
+                "../../f/",
+                "/f/",
+                "//h.example.org/",
+                "a/../",
+                "",
+                "./",
+            ]
+        ),
         st.fixed_dictionaries(
             {}, optional={"yanked": st.sampled_from([True, False, "", "why", None, 0]), "upload-time": MOMENTS}
         ),
@@ -527,11 +538,10 @@ PLAIN_FILES = st.lists(
 @given(files=PLAIN_FILES)
 @settings(max_examples=500, deadline=None)
 def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: list[dict[str, Any]]) -> None:
-    quick, (kept, entries) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, (kept, entries, hrefs) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
     if quick is None:
         return
-    assert quick[0] == kept
-    assert tuple(quick[1]) == entries
+    assert (quick[0], tuple(quick[1]), quick[2]) == (kept, entries, hrefs)
     assert named(quick[1]) == named(entries)
     moment = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
     for after in (None, moment):
@@ -541,11 +551,15 @@ def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: 
 @pytest.mark.parametrize(
     ("file", "plain"),
     [
-        ({"filename": WHEEL, "url": f"../{WHEEL}"}, False),
+        ({"filename": WHEEL, "url": f"../../files/{WHEEL}"}, True),
+        ({"filename": WHEEL, "url": f"/a/../../b/./{WHEEL}#sha256=00"}, True),
+        ({"filename": WHEEL, "url": f"//other.example.org/{WHEEL}"}, True),
+        ({"filename": WHEEL, "url": f"?x/{WHEEL}"}, True),
+        ({"filename": WHEEL, "url": f"#/{WHEEL}"}, True),
         ({"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"}, False),
         ({"filename": WHEEL, "url": f"https://h.example.org/x{WHEEL}"}, False),
         ({"filename": WHEEL, "url": f"ftp://h.example.org/{WHEEL}"}, False),
-        ({"filename": WHEEL, "url": f"https://h.example.org/a b/{WHEEL}"}, False),
+        ({"filename": WHEEL, "url": f"https://h.example.org/a b/{WHEEL}"}, True),
         ({"filename": WHEEL, "url": f"https://h.example.org/f#/{WHEEL}"}, True),
         ({"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}?x"}, True),
         ({"filename": WHEEL, "url": f"https://user@h.example.org/{WHEEL}"}, True),
@@ -560,9 +574,9 @@ def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: 
 )
 def test_whatever_is_not_as_it_is_written_is_looked_at(file: object, plain: bool) -> None:
     files = [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}, file]
-    quick, (kept, entries) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, (kept, entries, hrefs) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
     assert (quick is not None) is plain
-    assert quick is None or (quick[0], tuple(quick[1])) == (kept, entries)
+    assert quick is None or (quick[0], tuple(quick[1]), quick[2]) == (kept, entries, hrefs)
     assert json_pages._plain(files[:1], FLAT) is None
 
 

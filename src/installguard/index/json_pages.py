@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import contains
 from typing import Any, NoReturn
+from urllib.parse import urljoin
 
 from ..dataclass import dataclass
 from ..names import canonicalize_name
@@ -23,6 +25,8 @@ class JsonPage:
     content: dict[str, Any]
     files: tuple[dict[str, Any], ...]
     """In the order of the page's entries."""
+    hrefs: Sequence[str]
+    """Where the index has them, absolute."""
     body: bytes | None
     """The page as it came, where all of its files are entries and it cannot be read in two ways."""
 
@@ -35,10 +39,8 @@ class JsonPage:
 
         files, untouched = [], True
         for number, file in enumerate(self.files):
-            if moved is not None and file["filename"] not in moved:
-                files.append(file)
-                continue
-            url = place(self.page.entries[number])
+            stays = moved is not None and file["filename"] not in moved
+            url = self.hrefs[number] if stays else place(self.page.entries[number])
             untouched = untouched and file["url"] == url
             if url is not None:
                 files.append(file if file["url"] == url else {**file, "url": url})
@@ -50,7 +52,7 @@ class JsonPage:
 def read_json(body: bytes, source: Source) -> JsonPage:
     """Read a page; raises `PageError`."""
     content = _parse(body, source)
-    files, entries = _plain(content["files"], source) or _any(content["files"], source)
+    files, entries, hrefs = _plain(content["files"], source) or _any(content["files"], source)
     project_status = content.get("project-status")
     stated = project_status if isinstance(project_status, dict) else {}
     status, reason = read_status(stated.get("status"), stated.get("reason"))
@@ -62,26 +64,31 @@ def read_json(body: bytes, source: Source) -> JsonPage:
         status_reason=reason,
     )
     plain = len(files) == len(content["files"]) and _unambiguous(body, files)
-    return JsonPage(page=page, content=content, files=files, body=body if plain else None)
+    return JsonPage(page=page, content=content, files=files, hrefs=hrefs, body=body if plain else None)
 
 
 Files = tuple[dict[str, Any], ...]
 
 
-def _any(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry]]:
-    """Return the files that are entries, and these."""
+RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
+"""URLs that others give, which need no more looking at either once they are absolute."""
+
+
+def _any(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry], Sequence[str]]:
+    """Return the files that are entries, these, and where they are."""
     pairs = [(file, entry) for file in files if isinstance(file, dict) and (entry := _entry(file, source)) is not None]
-    return tuple(file for file, _ in pairs), tuple(entry for _, entry in pairs)
+    entries = tuple(entry for _, entry in pairs)
+    return tuple(file for file, _ in pairs), entries, [entry.href for entry in entries]
 
 
-def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry]] | None:
-    """Return the same, the entries to be made later, for a page whose files all have absolute URLs and no problem.
+def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry], Sequence[str]] | None:
+    """Return the same, the entries to be made later; `None` where one of them has a problem, or another project.
 
-    What is written in the plainest way, as nearly all is, needs no closer look. `None` where an entry is not as its
-    file has it.
+    What is written in the plainest way, as nearly all is, needs no closer look.
     """
     kept: list[dict[str, Any]] = []
     names: list[Named] = []
+    hrefs: list[str] = []
     ours: dict[str, bool] = {}
     project, url_is_plain = source.project, PLAIN.fullmatch
     if project is None:
@@ -94,24 +101,25 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
             isinstance(filename, str)
             and isinstance(url, str)
             and filename.endswith(".whl")
-            and url.endswith(f"/{filename}")
             and "/" not in filename
             and len(filename) <= LONGEST_NAME
-            and url_is_plain(url)
+            and (href := url if url_is_plain(url) else _joined(url, source.url)).endswith(f"/{filename}")
         ):
             name, _, rest = filename[:-4].partition("-")
             if name not in ours:
                 ours[name] = canonicalize_name(name) == project
             if ours[name] and rest:
                 kept.append(file)
+                hrefs.append(href)
                 names.append(("wheel", project, rest.partition("-")[0].replace("_", "-")))
                 continue
         entry = _entry(file, source)
         if entry is None:
             continue
-        if entry.problem is not None or entry.href != url or entry.project != project:
+        if entry.problem is not None or entry.project != project:
             return None
         kept.append(file)
+        hrefs.append(entry.href)
         names.append((entry.artifact.kind, project, entry.version))
 
     def facts() -> Iterator[Facts]:
@@ -126,7 +134,13 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
             raise PageError("the index's page was not read as it is written", status=502, where=source.url)
         return entry
 
-    return tuple(kept), LazyEntries(names, facts, make)
+    return tuple(kept), LazyEntries(names, facts, make), hrefs
+
+
+def _joined(url: str, base: str) -> str:
+    """Return a URL relative to a page's as an absolute one, where both are written plainly; `""` where not."""
+    joined = urljoin(base, url) if RELATIVE.fullmatch(url) else ""
+    return joined if PLAIN.fullmatch(joined) else ""
 
 
 def _unambiguous(body: bytes, files: Sequence[Mapping[str, Any]]) -> bool:
