@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from installguard.index.pages import Denied, Hidden
 from installguard.index.serving import CONNECTIONS
 from installguard.index.upstream import Upstream, parse_upstream
 
-from .index_site import Front, Reply, Site, ask, get, serve_site
+from .index_site import Front, Reply, Site, ask, entry, get, serve_site
 
 WHEEL = "thing-1.0-py3-none-any.whl"
 NEWER = "thing-2.0-py3-none-any.whl"
@@ -583,3 +584,59 @@ def test_a_flat_page_of_links_is_one_page_with_the_files_of_all_projects(site: S
         text = get(index.address_of(upstream)).body.decode()
     assert f'href="{site.root}/elsewhere/{WHEEL}"' in text
     assert 'href="https://h.example.org/other-2.zip"' in text
+
+
+# ---------------------------------------------------------------- large pages
+
+LARGE_PAGE = [f"thing-0.{n}-py3-none-any.whl" for n in range(400)]
+
+
+def large(site: Site, *more: dict[str, object]) -> None:
+    """Offer a page that is searched, not read, once it is known."""
+    old = [{**entry(each), "upload-time": "2020-01-01T00:00:00Z"} for each in LARGE_PAGE]
+    site.put("thing", *old, *more, headers={"Cache-Control": "max-age=600"})
+
+
+def test_a_large_page_that_is_known_is_searched_and_not_read_as_a_whole(
+    site: Site, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, thing = Upstream(url=site.url), canonicalize_name("thing")
+    large(site, {**entry(WHEEL), "upload-time": "2026-05-05T00:00:00Z"})
+    with front.open(upstream) as index:
+        whole = get(f"{index.address_of(upstream)}thing/")
+        assert whole.status == 200
+        assert not index.is_searched(upstream, thing), "it was taken apart just now"
+    monkeypatch.setattr("installguard.index.judged.read_document", None)
+    with front.open(upstream) as index:
+        assert get(f"{index.address_of(upstream)}thing/", If_None_Match=whole.headers["etag"]).status == 304
+        assert index.is_searched(upstream, thing)
+        page = index.offered(upstream, thing, "1.0")
+        assert page is not None
+        assert [each.artifact.filename for each in page.entries] == [WHEEL]
+        moments = [datetime(2026, 5, day, tzinfo=timezone.utc).timestamp() for day in (4, 6)]
+        assert [index.may_have_younger(upstream, thing, moment) for moment in moments] == [True, False]
+
+
+def test_a_release_that_is_not_found_in_a_large_page_is_looked_for_in_all_of_it(site: Site, front: Front) -> None:
+    upstream, thing = Upstream(url=site.url), canonicalize_name("thing")
+    large(site)
+    with front.open(upstream) as index:
+        tag = get(f"{index.address_of(upstream)}thing/").headers["etag"]
+    with front.open(upstream) as index:
+        assert get(f"{index.address_of(upstream)}thing/", If_None_Match=tag).status == 304
+        page = index.offered(upstream, thing, "7.0")
+        assert page is not None
+        assert len(page.entries) == len(LARGE_PAGE)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"files": []}'], ids=repr)
+def test_a_large_page_whose_body_is_damaged_is_no_page(site: Site, front: Front, damage: bytes) -> None:
+    upstream, thing = Upstream(url=site.url), canonicalize_name("thing")
+    large(site)
+    with front.open(upstream) as index:
+        tag = get(f"{index.address_of(upstream)}thing/").headers["etag"]
+    with front.open(upstream) as index:
+        assert get(f"{index.address_of(upstream)}thing/", If_None_Match=tag).status == 304
+        (body,) = (path for path in front.home.rglob("page-thing.*") if path.suffix != ".json")
+        body.write_bytes(damage)
+        assert index.offered(upstream, thing, "0.5") is None

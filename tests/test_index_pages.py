@@ -604,3 +604,53 @@ def test_large_pages_are_read_without_making_their_entries(monkeypatch: pytest.M
     page = read_json(*files).page
     assert len(alike(page.entries, None)) == 1000
     assert not made
+
+
+# ---------------------------------------------------------------- searched, not read
+
+
+@given(files=PLAIN_FILES, version=VERSIONS.filter(bool), more=st.fixed_dictionaries({}, optional={"meta": VALUES}))
+@settings(max_examples=500, deadline=None)
+def test_what_is_found_of_a_release_in_a_page_is_what_reading_it_gives(
+    files: list[dict[str, Any]], version: str, more: dict[str, Any]
+) -> None:
+    body = as_json(*files, more=more)
+    document = read_document(body, JSON, SOURCE)
+    if not document.searchable:
+        return
+    wanted = {entry.artifact.filename: entry for entry in document.page.entries if entry.version == version}
+    found = json_pages.entries_of(body, version, SOURCE) or ()
+    assert {entry.artifact.filename: entry for entry in found} in ({}, wanted)
+    if any(re.search(r"-[^-]+(-|\.t|\.z)", name.removeprefix("th-ing")) and "_" not in name for name in wanted):
+        assert found
+
+
+def test_a_release_is_found_among_thousands_whatever_stands_around_its_name() -> None:
+    around = {"core-metadata": {"sha256": "0" * 64}, "hashes": {"sha256": "1" * 64}, "x": {"y": [{"z": "{-1.5-"}]}}
+    names_ = [f"thing-1.{n}{ending}" for n in range(1000) for ending in ("-py3-none-any.whl", ".tar.gz")]
+    files = [{**around, "filename": each, "url": f"https://h.example.org/{each}", "é": "ü"} for each in names_]
+    body = json.dumps({"files": files}, ensure_ascii=False).encode()
+    document = read_document(body, JSON, SOURCE)
+    assert document.searchable
+    found = json_pages.entries_of(body, "1.5", SOURCE)
+    assert found is not None
+    assert [entry.artifact.filename for entry in found] == ["thing-1.5-py3-none-any.whl", "thing-1.5.tar.gz"]
+    assert found == tuple(entry for entry in document.page.entries if entry.version == "1.5")
+    assert json_pages.entries_of(body, "1.1000", SOURCE) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"project-status": {"status": "archived"}},
+        {"files": [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}", "note": "\\"}]},
+        {"files": [{"filename": WHEEL, "url": f"../{WHEEL}"}, {"filename": "thing-1.egg", "url": "thing-1.egg"}]},
+        {"files": [{"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"}]},
+    ],
+    ids=str,
+)
+def test_a_page_that_says_more_is_not_searched(more: dict[str, object]) -> None:
+    plain = {"files": [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}]}
+    assert read_document(json.dumps(plain).encode(), JSON, SOURCE).searchable
+    assert not read_document(json.dumps({**plain, **more}).encode(), JSON, SOURCE).searchable
+    assert not read_html(f'<a href="https://h.example.org/{WHEEL}">x</a>').searchable

@@ -54,6 +54,13 @@ class Front:
             self._pages[known] = kept = (times, self.index.page(upstream, project))
         return kept[1]
 
+    def offered(self, upstream: Upstream, project: NormalizedName | None, version: str) -> Page | None:
+        """Return a page as uv saw it last, perhaps with no other files than those of one release."""
+        project = None if upstream.kind == "flat" else project
+        if (upstream.key, project) in self._pages:
+            return self.page(upstream, project)
+        return self.index.offered(upstream, project, version)
+
     @contextmanager
     def reading_ahead(self) -> Iterator[None]:
         """Take the pages that uv was given apart while it goes on to download and to install."""
@@ -65,7 +72,8 @@ class Front:
                 asked = self.index.asked
                 if asked and len(asked) == number:
                     for each in asked:
-                        if each.served and not over.is_set():
+                        searched = over.is_set() or self.index.is_searched(each.upstream, each.project)
+                        if each.served and not searched:
                             self.page(each.upstream, each.project)
                     pause = min(2 * pause, LONGEST_PAUSE)
                 number = len(asked)

@@ -78,7 +78,8 @@ class PageScreen:
 
     def has_young(self, page: Page) -> bool:
         """Tell whether anything on a page is younger than the policy wants it."""
-        return any(young for *_, young in alike(page.entries, self._judge.young_after()))
+        limit = self._judge.young_after()
+        return limit is not None and any(young for *_, young in alike(page.entries, limit))
 
     def offered(self, page: Page, release: Release) -> list[Distribution]:
         """Return the files of a release that a page offers."""

@@ -224,7 +224,7 @@ def chosen(scene: Scene, release: Release, *, upgrades: bool) -> Distribution:
     """Return a release that uv chose as the index offered it, as far as that is known; *upgrades* another version."""
     from .model import Artifact, Distribution
 
-    for page in pages_of(scene, release.name):
+    for page in pages_of(scene, release):
         same = scene.screen.offered(page, release)
         if same:
             best = min(same, key=lambda each: each.builds)
@@ -242,11 +242,11 @@ def offered_by(scene: Scene, project: NormalizedName | None) -> tuple[str, ...]:
     return tuple(found) if len(found) > 1 else ()
 
 
-def pages_of(scene: Scene, project: NormalizedName) -> Iterator[Page]:
-    """Yield the pages of a project that uv asked for in this run, as they were."""
+def pages_of(scene: Scene, release: Release) -> Iterator[Page]:
+    """Yield the pages of a project that uv asked for in this run, as they were, at least what they say of a release."""
     for asked in scene.front.index.asked:
-        if asked.project in (project, None) and asked.served:
-            page = scene.front.page(asked.upstream, asked.project)
+        if asked.project in (release.name, None) and asked.served:
+            page = scene.front.offered(asked.upstream, asked.project, str(release.version))
             if page is not None:
                 yield page
 
@@ -542,9 +542,13 @@ def target_of(scene: Scene) -> Target | None:
 
 def look_at_unchanged(scene: Scene, *, every: bool) -> None:
     """Learn what is held back on pages that uv had already: on *every* one, or on those it chose from."""
+    limit = scene.judge.young_after()
+    if limit is None:
+        return
     chosen = {each.name for each in scene.judge.verdict().evidence.distributions}
     for asked in scene.front.index.asked:
-        if asked.unchanged and (every or asked.project in chosen):
+        counts = asked.unchanged and (every or asked.project in chosen)
+        if counts and scene.front.index.may_have_younger(asked.upstream, asked.project, limit.timestamp()):
             page = scene.front.page(asked.upstream, asked.project)
             if page is not None and scene.screen.has_young(page):
                 scene.screen(page)

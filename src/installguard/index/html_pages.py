@@ -25,6 +25,11 @@ class HtmlPage:
     anchors: tuple[Attributes, ...]
     """In the order of the page's entries."""
 
+    @property
+    def searchable(self) -> bool:
+        """Whether a file can be found by its name in the page as it came: never."""
+        return False
+
     def write(self, place: Callable[[Entry], str | None], _moved: Collection[str] | None = None) -> bytes:
         """Return the page with every file at its *place*; those without one are left out."""
         metas = "\n".join(_tag("meta", each) for each in self.metas)

@@ -30,6 +30,15 @@ class JsonPage:
     body: bytes | None
     """The page as it came, where all of its files are entries and it cannot be read in two ways."""
 
+    @property
+    def searchable(self) -> bool:
+        """Whether a file can be found by its name in the page as it came, and the page says nothing of the project."""
+        return (
+            self.body is not None
+            and isinstance(self.page.entries, LazyEntries)
+            and "project-status" not in self.content
+        )
+
     def write(self, place: Callable[[Entry], str | None], moved: Collection[str] | None = None) -> bytes:
         """Return the page with every file at its *place*; those without one are left out.
 
@@ -70,6 +79,12 @@ def read_json(body: bytes, source: Source) -> JsonPage:
 Files = tuple[dict[str, Any], ...]
 
 
+LONGEST_FILE = 16_384
+"""Bytes of what a page says of one file, if it is to be found by its name."""
+ENDINGS = (b"-", b".t", b".z")
+"""What stands behind the version in the name of a file."""
+NESTED = 8
+"""Objects that may lie in it before its name."""
 RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
 """URLs that others give, which need no more looking at either once they are absolute."""
 
@@ -124,8 +139,7 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
 
     def facts() -> Iterator[Facts]:
         for file, (kind, project, version) in zip(kept, names, strict=True):
-            yanked = file.get("yanked")
-            at = read_moment(file.get("upload-time"))
+            yanked, at = file.get("yanked"), read_moment(file.get("upload-time"))
             yield kind, project, version, isinstance(yanked, str) or bool(yanked), at
 
     def make(number: int) -> Entry:
@@ -135,6 +149,42 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
         return entry
 
     return tuple(kept), LazyEntries(names, facts, make), hrefs
+
+
+def entries_of(body: bytes, version: str, source: Source) -> tuple[Entry, ...] | None:
+    """Return the entries of one release, found in a page without reading the rest of it; that has to be `searchable`.
+
+    *version* is as PEP 440 writes it. `None` where none is found, which may be written otherwise.
+    """
+    found: dict[str, Entry] = {}
+    text, at = f"-{version}".encode(), 0
+    while (at := body.find(text, at)) >= 0:
+        behind = at + len(text)
+        file, at = _object_around(body, at) if body.startswith(ENDINGS, behind) else (None, behind)
+        entry = _entry(file, source) if file is not None else None
+        if entry is not None and entry.project == source.project and entry.version == version:
+            found[entry.artifact.filename] = entry
+    return tuple(found.values()) or None
+
+
+def _object_around(body: bytes, at: int) -> tuple[dict[str, Any] | None, int]:
+    """Return the file of a page whose object holds the byte *at*, if there is one near by, and where to go on."""
+    from json import JSONDecoder
+
+    start = at
+    for _ in range(NESTED):
+        start = body.rfind(b"{", max(0, at - LONGEST_FILE), start)
+        if start < 0:
+            break
+        try:
+            text = body[start : start + LONGEST_FILE].decode("utf-8", "replace")
+            found, length = JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            continue
+        end = start + len(text[:length].encode())
+        if isinstance(found, dict) and "filename" in found and end > at:
+            return found, end
+    return None, at + 1
 
 
 def _joined(url: str, base: str) -> str:

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
+from ..dataclass import replace
 from ..names import NormalizedName
 from .documents import read_document, written_type
 from .entries import Source
@@ -21,12 +22,17 @@ from .pages import Denied, Entry, Hidden, LazyEntries, Page, PageError, Screen
 from .serving import UNJUDGED, Answer, Request, printable
 from .upstream import Credentials, Upstream
 
+if TYPE_CHECKING:
+    from .documents import Document
+
 LARGEST_PAGE = 64 << 20
 ROOM = 32 << 20
 """Bytes of pages that are taken apart at the same time; that takes about ten times as much memory."""
 LIKELY_FRESH = 300.0
 """Seconds for which most indexes let pages be used without asking again, or longer."""
 LARGEST_SHELF = 512 << 20
+LARGE = 1 << 15
+"""Bytes of a page from which on it takes longer to be read than to be searched."""
 MOST_TAKEN = 8 << 20
 """Bytes of pages that are remembered as they were taken apart; that takes about three times as much memory."""
 REDO = re.compile(r"no-cache|max-age=0\b")
@@ -115,6 +121,33 @@ class JudgedPages:
             return read_document(body, kept.content_type, _source(upstream, project, kept)).page
         return None
 
+    def offered(self, upstream: Upstream, project: NormalizedName | None, version: str) -> Page | None:
+        """Return the page as `page` does, but, where that is quicker, with the files of one release only."""
+        from .json_pages import entries_of
+
+        kept, body = self._searched(upstream, project)
+        source = _source(upstream, project, kept) if kept is not None else None
+        entries = entries_of(body, version, source) if source is not None and body is not None else None
+        return Page(upstream=upstream, project=project, entries=entries) if entries else self.page(upstream, project)
+
+    def may_have_younger(self, upstream: Upstream, project: NormalizedName | None, moment: float) -> bool:
+        """Tell whether a page, as it was last seen, may say of a file that it was uploaded after *moment* (epoch)."""
+        kept = self._seen.get((upstream.key, project))
+        return kept is None or not kept.searchable or (kept.newest is not None and kept.newest > moment)
+
+    def is_searched(self, upstream: Upstream, project: NormalizedName | None) -> bool:
+        """Tell whether a page that was asked for is large, and can be searched without being read as a whole."""
+        key = (upstream.key, project)
+        kept = self._seen.get(key)
+        return kept is not None and kept.searchable and self._taken.get(key, ("",))[0] != kept.digest
+
+    def _searched(self, upstream: Upstream, project: NormalizedName | None) -> tuple[Kept | None, bytes | None]:
+        """Return what is known of such a page, and its body; no body of others."""
+        kept = self._seen.get((upstream.key, project))
+        if kept is None or not self.is_searched(upstream, project):
+            return kept, None
+        return kept, self._shelf.body(upstream.key, project, kept, verify=False)
+
     def answer(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
         """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
         self._screen.digest()  # before anything is fetched: it may be that nothing is to be judged at all
@@ -130,17 +163,25 @@ class JudgedPages:
                 self._seen[upstream.key, project] = kept
                 tag = self._tag(upstream, kept)
             document = read_document(body, kept.content_type, _source(upstream, project, kept))
-            self._note(upstream.key, project, kept, document.page)
             written = document.write(*self._places(upstream, document.page))
+            self._note(upstream, project, kept, document)
         headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
         return Answer(status=200, body=written, headers=headers)
 
-    def _note(self, key: str, project: str | None, kept: Kept, page: Page) -> None:
-        """Remember a page that was taken apart, if there is room: what was chosen from it is looked up later."""
+    def _note(self, upstream: Upstream, project: str | None, kept: Kept, document: Document) -> None:
+        """Remember a page that was taken apart, if there is room, and what it takes to search it the next time."""
+        key, page = (upstream.key, project), document.page
         with self._lock:
-            if (key, project) not in self._taken and self._taken_size + kept.size <= MOST_TAKEN:
-                self._taken[key, project] = (kept.digest, page)
+            if key not in self._taken and self._taken_size + kept.size <= MOST_TAKEN:
+                self._taken[key] = (kept.digest, page)
                 self._taken_size += kept.size
+        large = kept.size >= LARGE and not kept.searchable and not upstream.local and not self._offline
+        if large and document.searchable and isinstance(page.entries, LazyEntries):
+            newest = page.entries.newest.timestamp() if page.entries.newest is not None else None
+            known = replace(kept, searchable=True, newest=newest)
+            self._seen[key] = known
+            with suppress(OSError):  # then it is read as a whole again
+                self._shelf.put(upstream.key, project, known, None)
 
     def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
         """Return the page that is kept and its body, fetched again where that is gone or damaged."""

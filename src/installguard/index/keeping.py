@@ -43,6 +43,10 @@ class Kept:
     last_modified: str | None
     lasting: bool = True
     """Whether it may be kept for longer than this run (`no-store`)."""
+    searchable: bool = False
+    """Whether it was read before, and a file can be found in it by its name, without reading all of it."""
+    newest: float | None = None
+    """Of such a page, the latest time of upload in seconds since the epoch; `None` where it says none."""
 
     @property
     def validators(self) -> Validators:
@@ -107,13 +111,13 @@ class Shelf:
             return None
         return kept if whole else None
 
-    def body(self, key: str, project: str | None, kept: Kept) -> bytes | None:
-        """Return the page's body, or `None` where it is gone or damaged."""
+    def body(self, key: str, project: str | None, kept: Kept, *, verify: bool = True) -> bytes | None:
+        """Return the page's body, or `None` where it is gone, or damaged as far as that is looked at (*verify*)."""
         try:
             body = self._body(key, project, kept.digest).read_bytes()
         except OSError:
             return None
-        return body if hashlib.sha256(body).hexdigest() == kept.digest else None
+        return body if not verify or hashlib.sha256(body).hexdigest() == kept.digest else None
 
     @contextmanager
     def writing(self, key: str, *, most: int, where: str) -> Iterator[tuple[Writing, Path]]:
@@ -185,6 +189,6 @@ def confirmed(kept: Kept, *, fetched_at: float, fresh_for: float | None) -> Kept
 
 def _sound(kept: Kept) -> bool:
     texts = (kept.url, kept.content_type, kept.digest, kept.etag or "", kept.last_modified or "")
-    numbers = (kept.size, kept.fetched_at, kept.fresh_for)
+    numbers = (kept.size, kept.fetched_at, kept.fresh_for, kept.newest or 0)
     typed = all(isinstance(each, str) for each in texts) and all(isinstance(each, (int, float)) for each in numbers)
     return typed and re.fullmatch("[0-9a-f]{64}", kept.digest) is not None

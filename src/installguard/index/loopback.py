@@ -159,6 +159,18 @@ class LoopbackIndex:
         """Return the page as it was last seen, without asking the index; `None` where there is none."""
         return self._pages.page(upstream, project)
 
+    def offered(self, upstream: Upstream, project: NormalizedName | None, version: str) -> Page | None:
+        """Return the same, perhaps with no other files than those of one release, *version* as PEP 440 writes it."""
+        return self._pages.offered(upstream, project, version)
+
+    def may_have_younger(self, upstream: Upstream, project: NormalizedName | None, moment: float) -> bool:
+        """Tell whether that page may say of a file that it was uploaded after *moment*, in seconds since the epoch."""
+        return self._pages.may_have_younger(upstream, project, moment)
+
+    def is_searched(self, upstream: Upstream, project: NormalizedName | None) -> bool:
+        """Tell whether `offered` and `may_have_younger` need not read the page as a whole."""
+        return self._pages.is_searched(upstream, project)
+
     def prepare(self) -> None:
         """Make ready to ask indexes, if that is likely to be needed: an installer takes a while before it asks."""
         if not self._offline:

@@ -57,7 +57,8 @@ class LazyEntries(Sequence[Entry]):
         """*named* are kind, project and version of each, *facts* and *make* tell more of all, and all of one."""
         self._named = named
         self._make = make
-        self.facts = facts
+        self._facts = facts
+        self._newest: tuple[datetime | None] | None = None
 
     def __len__(self) -> int:
         return len(self._named)
@@ -77,6 +78,22 @@ class LazyEntries(Sequence[Entry]):
 
     def __hash__(self) -> int:
         return hash(tuple(self))
+
+    def facts(self) -> Iterator[Facts]:
+        """Yield the facts of each."""
+        newest: datetime | None = None
+        for each in self._facts():
+            if each[4] is not None and (newest is None or each[4] > newest):
+                newest = each[4]
+            yield each
+        self._newest = (newest,)
+
+    @property
+    def newest(self) -> datetime | None:
+        """The latest time of upload; `None` where none is told."""
+        if self._newest is None:
+            return max((at for *_, at in self._facts() if at is not None), default=None)
+        return self._newest[0]
 
     @property
     def named(self) -> Sequence[Named]:
