@@ -33,6 +33,7 @@ from installguard.index.upstream import (
     parse_upstream,
     without_credentials,
 )
+from installguard.model import parse_version
 
 if TYPE_CHECKING:
     from installguard.index.documents import Document
@@ -618,39 +619,80 @@ def test_what_is_found_of_a_release_in_a_page_is_what_reading_it_gives(
     document = read_document(body, JSON, SOURCE)
     if not document.searchable:
         return
-    wanted = {entry.artifact.filename: entry for entry in document.page.entries if entry.version == version}
-    found = json_pages.entries_of(body, version, SOURCE) or ()
-    assert {entry.artifact.filename: entry for entry in found} in ({}, wanted)
-    if any(re.search(r"-[^-]+(-|\.t|\.z)", name.removeprefix("th-ing")) and "_" not in name for name in wanted):
-        assert found
+    release = parse_version(version)
+    wanted = [each for each in document.page.entries if each.version and parse_version(each.version) == release]
+    found = json_pages.entries_of(body, version, SOURCE)
+    assert found is None or list(found) == wanted
+    if any(each.version == version for each in wanted):
+        assert found is not None
+
+
+AROUND = {"core-metadata": {"sha256": "0" * 64}, "hashes": {"sha256": "1" * 64}, "x": {"y": [{"z": "{-1.5-"}]}}
 
 
 def test_a_release_is_found_among_thousands_whatever_stands_around_its_name() -> None:
-    around = {"core-metadata": {"sha256": "0" * 64}, "hashes": {"sha256": "1" * 64}, "x": {"y": [{"z": "{-1.5-"}]}}
     names_ = [f"thing-1.{n}{ending}" for n in range(1000) for ending in ("-py3-none-any.whl", ".tar.gz")]
-    files = [{**around, "filename": each, "url": f"https://h.example.org/{each}", "é": "ü"} for each in names_]
+    files = [{**AROUND, "filename": each, "url": f"https://h.example.org/{each}", "é": "ü"} for each in names_]
     body = json.dumps({"files": files}, ensure_ascii=False).encode()
     document = read_document(body, JSON, SOURCE)
     assert document.searchable
-    found = json_pages.entries_of(body, "1.5", SOURCE)
+    found = json_pages.entries_of(body, "1.7", SOURCE)
     assert found is not None
-    assert [entry.artifact.filename for entry in found] == ["thing-1.5-py3-none-any.whl", "thing-1.5.tar.gz"]
-    assert found == tuple(entry for entry in document.page.entries if entry.version == "1.5")
+    assert [entry.artifact.filename for entry in found] == ["thing-1.7-py3-none-any.whl", "thing-1.7.tar.gz"]
+    assert found == tuple(entry for entry in document.page.entries if entry.version == "1.7")
     assert json_pages.entries_of(body, "1.1000", SOURCE) is None
+
+
+def file_of(name: str, **more: object) -> dict[str, object]:
+    return {**more, "filename": name, "url": f"https://h.example.org/{name}"}
 
 
 @pytest.mark.parametrize(
     "more",
     [
         {"project-status": {"status": "archived"}},
-        {"files": [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}", "note": "\\"}]},
-        {"files": [{"filename": WHEEL, "url": f"../{WHEEL}"}, {"filename": "thing-1.egg", "url": "thing-1.egg"}]},
+        {"files": [file_of(WHEEL, note="\\")]},
+        {"files": [file_of(WHEEL), file_of("thing-1.0.egg")]},
         {"files": [{"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"}]},
+        {"files": [file_of(WHEEL), file_of("thing-1.0.0.tar.gz")]},
+        {"files": [file_of(WHEEL, yanked=True), file_of(WHEEL)]},
+        {"files": [file_of(WHEEL), file_of("thing-1.0_1-py3-none-any.whl")]},
+        {"files": [file_of(WHEEL), file_of("thing-1.0.TAR.GZ")]},
+        {"files": [file_of(WHEEL), file_of("thing-2.0.whl")]},
+        {"files": [file_of(WHEEL), file_of("thing.zip")]},
     ],
     ids=str,
 )
-def test_a_page_that_says_more_is_not_searched(more: dict[str, object]) -> None:
-    plain = {"files": [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}]}
+def test_a_page_that_could_hide_a_file_from_a_search_is_not_searched(more: dict[str, object]) -> None:
+    plain = {"files": [file_of(WHEEL), file_of("thing-1.0.tar.gz"), file_of("thing-1.0.zip")]}
     assert read_document(json.dumps(plain).encode(), JSON, SOURCE).searchable
     assert not read_document(json.dumps({**plain, **more}).encode(), JSON, SOURCE).searchable
     assert not read_html(f'<a href="https://h.example.org/{WHEEL}">x</a>').searchable
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file_of(WHEEL, note="{" * 9),
+        file_of(WHEEL, note="y" * 5_000),
+        file_of(WHEEL, note={"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": "-1.0-"}}}}}}}}}),
+    ],
+    ids=["braces", "long", "deep"],
+)
+def test_a_file_that_is_not_easily_found_makes_the_page_be_read(file: dict[str, object]) -> None:
+    body = json.dumps({"files": [file, file_of("thing-1.0-py2-none-any.whl")]}).encode()
+    assert read_document(body, JSON, SOURCE).searchable
+    assert json_pages.entries_of(body, "1.0", SOURCE) is None
+
+
+@pytest.mark.parametrize("note", ["{" * 8 + "-1-" * 5_000, "-1-" * 80_000], ids=["braces", "plain"])
+def test_a_page_that_is_made_to_be_searched_in_vain_costs_no_time(note: str) -> None:
+    body = json.dumps({"meta": {"note": note}, "files": [file_of("thing-1-py3-none-any.whl")]}).encode()
+    started = time.perf_counter()
+    assert json_pages.entries_of(body, "1", SOURCE) is None
+    assert time.perf_counter() - started < 1
+
+
+def test_a_relative_url_that_is_too_long_is_left_out_as_ever() -> None:
+    files = [{"filename": WHEEL, "url": "a/" * 4_100 + WHEEL}, file_of("thing-2.0-py3-none-any.whl")]
+    assert names(read_json(*files).page) == ["thing-2.0-py3-none-any.whl"]

@@ -34,8 +34,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "screening": ("", *PURE, "index", "judge"),
     "uv_scene": (*PURE, *EDGE, "index", "judge", "session", "fronting", "screening"),
     "unchanged": ("", "frontends"),
-    "uv_ground": (*PURE, *EDGE, "session", "unchanged"),
-    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "screening", "uv_scene", "uv_ground"),
+    "uv_ground": (*PURE, *EDGE, "session", "unchanged", "uv_scene"),
+    "uv_session": (*PURE, *EDGE, "index", "judge", "session", "screening", "unchanged", "uv_scene", "uv_ground"),
 }
 """Parts of the package that a part may import, itself apart; what is not here may import all. `""` is the package."""
 

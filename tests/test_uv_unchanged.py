@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from installguard.unchanged import LASTS, SETTLED, key_of, recall, remember
+from installguard.unchanged import LASTS, SETTLED, key_of, recall, remember, taken
 from installguard.uv_ground import Ground
 
 from .loopback import Index, serve
@@ -295,6 +295,10 @@ CHANGES: Rows = [
     ("the record's files are none", lambda world: altered(world, files={"uv.lock": 1})),
     ("the record's command is none", lambda world: altered(world, running=[None])),
     ("the record names another program", lambda world: altered(world, uv=sys.executable)),
+    ("the record's command holds a zero", lambda world: altered(world, running=["sync\0"])),
+    ("the record's question holds a zero", lambda world: altered(world, asking=["sync\0"])),
+    ("the record's files hold a zero", lambda world: altered(world, stored={"a\0b": [1, 2]})),
+    ("the record's time is no time", lambda world: altered(world, judged=10**400)),
     ("the record is no JSON", lambda world: more(records_of(world)[0], "}")),
     ("the record is nested without end", lambda world: written(records_of(world)[0], b"[" * 100_000)),
 ]  # fmt: skip
@@ -307,6 +311,7 @@ def test_what_a_verdict_rests_on_is_looked_at(shared: UvHome, change: Callable[[
     with change(shared):
         ran = shared.guard("uv", "sync")
         assert AGAIN not in ran.err, ran.text
+        assert "Traceback" not in ran.err, ran.text
     record.write_bytes(before)
     assert shared.bare("sync").code == 0  # which may build the project anew
     again = shared.guard("uv", "sync")
@@ -354,7 +359,66 @@ def test_a_lock_that_names_malware_is_denied_however_old_it_looks(world: UvHome)
     assert ran.code == 10, ran.text
 
 
+def test_a_link_that_leads_elsewhere_during_the_run_does_not_swap_what_was_judged(world: UvHome) -> None:
+    one, two, current = (world.directory / name for name in ("one", "two", "current"))
+    for directory, asked in ((one, "nice"), (two, "evil-wheel")):
+        directory.mkdir()
+        text = f'[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.8"\ndependencies = ["{asked}"]\n'
+        (directory / "pyproject.toml").write_text(text, encoding="utf-8")
+        assert world.bare("sync", cwd=directory).code == 0
+    current.symlink_to("one")
+    time.sleep(SETTLED + 0.2)
+    flip = "import os; os.readlink('current') == 'one' and (os.symlink('two', 'new'), os.replace('new', 'current'))"
+    words = ("uv", "run", "--project", "current", "python", "-c", flip)
+    assert world.guard(*words, cwd=world.directory).code == 0
+    assert current.readlink() == Path("two")
+    denied = world.guard(*words, cwd=world.directory)
+    assert denied.code == 10, denied.text
+
+
+def test_a_project_that_is_built_to_know_what_it_asks_for_is_not_asked_about(tmp_path: Path) -> None:
+    files, marker = tmp_path / "files", tmp_path / "MARKER"
+    make_wheel(files, "helper", "0.9")
+    dynamic = {
+        **source_files("app", requires=["nice"]),
+        "pyproject.toml": PROJECT["pyproject.toml"]
+        .replace('dependencies = ["nice", "fine"]', 'dynamic = ["dependencies"]')
+        .replace("requires = []", 'requires = ["helper"]'),
+        "setup.cfg": "",
+    }
+    with open_world(tmp_path, dynamic) as world:
+        make_wheel(files, "helper", "1.0", files={"helper/__init__.py": "", "helper.pth": touch(marker)})
+        learn(world, "evil-wheel", "helper")
+        settle(world)
+        assert records_of(world) == []
+        assert world.bare("venv", tmp_path / "v").code == 0
+        assert world.bare("pip", "install", "--python", tmp_path / "v" / "bin" / "python", "helper").code == 0
+        marker.unlink(missing_ok=True)
+        (world.project / "setup.cfg").write_text("# touched\n", encoding="utf-8")
+        assert world.guard("uv", "sync").code == 10
+        assert not marker.exists()
+
+
+def test_a_feed_that_becomes_stale_meanwhile_is_heeded(world: UvHome) -> None:
+    policy = world.home / "config" / "installguard" / "policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text('[tool.installguard.feed]\nmax-age = "1h"\nstale = "deny"\n', encoding="utf-8")
+    settle(world)
+    assert AGAIN in world.guard("uv", "sync").err
+    policy.write_text('[tool.installguard.feed]\nmax-age = "9m"\nstale = "deny"\n', encoding="utf-8")
+    settle(world)
+    assert AGAIN not in world.guard("uv", "sync").err
+
+
 # ---------------------------------------------------------------- not remembered
+
+
+@pytest.mark.parametrize("variable", ["UV_ISOLATED", "UV_REFRESH", "UV_SOMETHING_NEW"])
+def test_beside_variables_that_may_mean_more_nothing_is_remembered(shared: UvHome, variable: str) -> None:
+    for _ in range(2):
+        ran = shared.guard("uv", "run", "python", "-c", "", cwd=None, **{variable: "1"})
+        assert ran.code == 0, ran.text
+        assert AGAIN not in ran.err
 
 
 @pytest.mark.parametrize(
@@ -403,12 +467,19 @@ KEY = key_of({}, "/")
 
 
 def ground(*files: Path, read: Sequence[Path] = ()) -> Ground:
-    return Ground(files=files, read=tuple(read), stored=(), uv="/uv", asking=("ask",), running=("run",))
+    return Ground(files=files, read=tuple(read), shown=(), stored=(), uv="/uv", asking=("ask",), running=("run",))
+
+
+def keep(directory: Path, what: Ground, *, began: float, now: float, key: str = KEY) -> None:
+    """Remember a verdict that was reached when the run began, unless it may not be."""
+    facts = taken(what, began=began)
+    if facts is not None:
+        remember(str(directory), key, facts, "told", judged=began, now=now)
 
 
 def kept(directory: Path, what: Ground, *, began: float, now: float | None = None) -> bool:
     now = began if now is None else now
-    remember(str(directory), KEY, what, "told", began=began, now=now)
+    keep(directory, what, began=began, now=now)
     return recall(str(directory), KEY, now) is not None
 
 
@@ -437,10 +508,10 @@ def test_a_file_that_was_read_and_is_gone_is_no_ground(tmp_path: Path) -> None:
 
 def test_a_verdict_stands_for_minutes_and_within_its_day(tmp_path: Path) -> None:
     day = 20_000 * 86_400
-    remember(str(tmp_path), KEY, ground(), "told", began=day + 1000.0, now=day + 1000.0)
+    keep(tmp_path, ground(), began=day + 1000.0, now=day + 1500.0)
     found = [recall(str(tmp_path), KEY, day + now) is not None for now in (999, 1000, 1599, 1601)]
     assert found == [False, True, True, False]
-    remember(str(tmp_path), KEY, ground(), "told", began=day - 10.0, now=day - 10.0)
+    keep(tmp_path, ground(), began=day - 10.0, now=day - 10.0)
     assert [recall(str(tmp_path), KEY, day + now) is not None for now in (-1.0, 1.0)] == [True, False]
 
 
@@ -449,7 +520,7 @@ def test_what_is_of_no_use_any_longer_is_dropped(tmp_path: Path) -> None:
     assert kept(tmp_path, ground(), began=now)
     (old,) = (tmp_path / "unchanged").iterdir()
     os.utime(old, (now - LASTS - 1, now - LASTS - 1))
-    remember(str(tmp_path), key_of({}, "/elsewhere"), ground(), "told", began=now, now=now)
+    keep(tmp_path, ground(), began=now, now=now, key=key_of({}, "/elsewhere"))
     assert not old.exists()
     assert len(list((tmp_path / "unchanged").iterdir())) == 1
 

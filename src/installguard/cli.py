@@ -161,8 +161,8 @@ def uv(options: Options, program: Literal["uv", "uvx"], words: tuple[str, ...], 
     """Run uv as typed, judged, and print what was ruled after uv's own output."""
     check_working_directory()
     prepare_report(options)
-    began, key = time.time(), key_of_project(options, words) if program == "uv" else None
-    if key is not None and (code := told_again(key, began)) is not None:
+    key = key_of_project(options, words) if program == "uv" else None
+    if key is not None and (code := told_again(key, time.time())) is not None:
         return code
     from .uv_session import guard_uv
 
@@ -174,8 +174,8 @@ def uv(options: Options, program: Literal["uv", "uvx"], words: tuple[str, ...], 
     if key is not None and conclusion.ground is not None:
         from .unchanged import remember
 
-        text = text_of(conclusion, options, sys.stderr, again=True)
-        remember(cache_path(os.environ), key, conclusion.ground, text, began=began, now=time.time())
+        text, judged = text_of(conclusion, options, sys.stderr, again=True), conclusion.verdict.evidence.now.timestamp()
+        remember(cache_path(os.environ), key, conclusion.ground, text, judged=judged, now=time.time())
     return code
 
 

@@ -146,15 +146,28 @@ class PageScreen:
 
     def _hidden(self, page: Page, groups: Mapping[Kind, Sequence[int]]) -> Iterator[int]:
         """Yield the files that the resolver is not to see yet; an exact pin of one is denied in words instead."""
-        for project in sorted({kind[1] for kind in groups if kind[1] is not None and kind[4]}):
-            free = [kind for kind in groups if kind[1] == project and not self._is_pinned(project, kind[2])]
-            numbers = sorted(number for kind in free if kind[4] for number in groups[kind])
-            young = {number: self.distribution(page, page.entries[number]) for number in numbers}
-            older = (release_of(project, kind[2]) for kind in free if not kind[4])
-            seen = self._judge.allow_young(
-                tuple(young.values()), sorted({str(each.version) for each in older if each is not None})
-            ) if young else ()  # fmt: skip
-            for number, each in young.items():
+        by_name: dict[NormalizedName, list[Kind]] = {}
+        for kind in groups:
+            if kind[1] is not None and not self._is_pinned(kind[1], kind[2]):
+                by_name.setdefault(kind[1], []).append(kind)
+        for project, kinds in by_name.items():
+            numbers = sorted(number for kind in kinds if kind[4] for number in groups[kind])
+            if not numbers:
+                continue
+            young = [self.distribution(page, page.entries[number]) for number in numbers]
+            files, versions = set(map(filename, young)), {kind[2] for kind in kinds if kind[4]}
+            rest = (
+                kind[2]
+                for kind in kinds
+                if not kind[4]
+                and (  # a file that comes twice is as young as the younger says
+                    kind[2] not in versions
+                    or any(page.entries[each].artifact.filename not in files for each in groups[kind])
+                )
+            )
+            older = {str(release.version) for each in rest if (release := release_of(project, each)) is not None}
+            seen = self._judge.allow_young(young, sorted(older))
+            for number, each in zip(numbers, young, strict=True):
                 if each.release and str(each.release.version) not in seen and (each.builds or not self._showing):
                     yield number
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .model import Advisory, Distribution, Run, SnapshotInfo, Target, Verdict
     from .names import NormalizedName
     from .policy import Policy
-    from .uv_ground import Ground
+    from .unchanged import Taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,8 @@ class Conclusion:
     verdict: Verdict
     run: Run
     exit_code: int
-    ground: Ground | None = None
-    """What the verdict rests on, where it may be told again as long as that is unchanged."""
+    ground: Taken | None = None
+    """What the files held that the verdict rests on, where it may be told again as long as they are unchanged."""
 
 
 # ---------------------------------------------------------------- pip

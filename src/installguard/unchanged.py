@@ -87,7 +87,7 @@ def resume(directory: str, key: str, environ: Mapping[str, str], now: float) -> 
 def recall(directory: str, key: str, now: float) -> Remembered | None:
     """Return what is remembered of a command, if it is new enough and for nobody else to have written."""
     path = _file(directory, key)
-    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         if not _is_ours(os.stat(path)):  # noqa: PTH116 - uv waits until this is done
             return None
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as above
@@ -142,22 +142,41 @@ def _same_sizes(stored: Mapping[str, list[int]]) -> bool:
 # ---------------------------------------------------------------- remembered
 
 
-def remember(directory: str, key: str, ground: Ground, text: str, *, began: float, now: float) -> None:
-    """Keep a verdict for the next time, unless a file that it rests on was written since, or shortly before, *began*.
+def taken(ground: Ground, *, began: float) -> Taken | None:
+    """Return what the files of *ground* hold; `None` where one was written since, or shortly before, *began* (epoch).
 
-    Where it cannot be kept, the next run judges again. Both times in seconds since the epoch.
+    To be called as soon as they have been read, before anything runs that could change what they are.
     """
     with suppress(OSError, UnfitError):
-        files = {str(path): _digest(str(path), before=began - SETTLED) for path in ground.files}
-        if len(files) > MOST_FILES or any(files[str(path)] is None for path in ground.read):
-            return
+        before = began - SETTLED
+        files = {str(path): _digest(str(path), before=before) for path in ground.files}
+        if len(files) <= MOST_FILES and all(files[str(path)] is not None for path in ground.read):
+            return Taken(files, {str(path): _size(str(path), before=before) for path in ground.stored}, ground)
+    return None
+
+
+class Taken:
+    """What the files that a verdict rests on held."""
+
+    __slots__ = ("files", "ground", "stored")
+
+    def __init__(self, files: dict[str, str | None], stored: dict[str, list[int]], ground: Ground) -> None:
+        self.files = files
+        self.stored = stored
+        self.ground = ground
+
+
+def remember(directory: str, key: str, what: Taken, text: str, *, judged: float, now: float) -> None:
+    """Keep a verdict for the next time; where it cannot be kept, the next run judges again. Times since the epoch."""
+    ground = what.ground
+    with suppress(OSError, UnfitError):
         facts = {
-            "judged": now,
+            "judged": judged,
             "uv": ground.uv,
             "asking": list(ground.asking),
             "running": list(ground.running),
-            "files": files,
-            "stored": {str(path): _size(str(path), before=began - SETTLED) for path in ground.stored},
+            "files": {**what.files, **{str(path): _digest(str(path)) for path in ground.shown}},
+            "stored": what.stored,
             "text": text,
         }
         _write(_file(directory, key), json.dumps(facts), now)
@@ -218,6 +237,6 @@ def _written(found: os.stat_result) -> float:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError("no text")
     return value

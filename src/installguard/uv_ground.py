@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .checks.snapshot import check_age
 from .config.files import POLICY_TOML, PYPROJECT, with_parents
-from .dataclass import dataclass
+from .dataclass import dataclass, replace
 from .errors import ExitCode
 from .feeds.due import due_sources
 from .feeds.state import STATE_FILE, StateError, read_state
@@ -18,6 +20,7 @@ from .frontends.uv.settings import system_directories, user_directory
 from .model import DirectUrl, LocalTree
 from .session import Conclusion, ruled_exit_code
 from .unchanged import LASTS
+from .uv_scene import is_static
 
 if TYPE_CHECKING:
     from .frontends.locks import Lock
@@ -32,6 +35,17 @@ _PLAIN = {
     "--dev", "--no-dev", "--only-dev", "--module", "--env-file", "--no-env-file",
 }  # fmt: skip
 """Options beside which the lock and the files named here are all that counts."""
+_VARIABLES = frozenset((
+    "UV_CACHE_DIR", "UV_COMPILE_BYTECODE", "UV_DEFAULT_INDEX", "UV_ENV_FILE", "UV_EXTRA_INDEX_URL", "UV_FROZEN",
+    "UV_HTTP_TIMEOUT", "UV_INDEX", "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER",
+    "UV_LINK_MODE", "UV_LOCKED", "UV_MANAGED_PYTHON", "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_DEV",
+    "UV_NO_EDITABLE", "UV_NO_ENV_FILE", "UV_NO_MANAGED_PYTHON", "UV_NO_PROGRESS", "UV_OFFLINE", "UV_PROJECT",
+    "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_PYTHON_BIN_DIR", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR",
+    "UV_PYTHON_PREFERENCE", "UV_REQUEST_TIMEOUT", "UV_SYSTEM_CERTS", "UV_TOOL_BIN_DIR", "UV_TOOL_DIR",
+    "UV_WORKING_DIR", "UV_WORKING_DIRECTORY",
+))  # fmt: skip
+"""Variables of uv beside which the same holds."""
+_PREFIXES = ("UV_INDEX_", "UV_CONCURRENT_", "UV_HTTP_")
 _STARTED = ("none", "command", "module", "script")
 
 
@@ -43,6 +57,8 @@ class Ground:
     """Files whose bytes count, there or not."""
     read: tuple[Path, ...]
     """Those of them that were there."""
+    shown: tuple[Path, ...]
+    """Files of which only the report tells, and that the run itself may have written."""
     stored: tuple[Path, ...]
     """Large files that are never written in place."""
     uv: str
@@ -52,23 +68,37 @@ class Ground:
     """The one that does what was typed where there is not."""
 
 
-def ground_of(scene: Scene, outcome: UvOutcome | None, conclusion: Conclusion) -> Ground | None:
-    """Return what the verdict rests on; `None` where it rests on more than files, or is not clean."""
-    if not (_is_plain(scene) and _ended_well(scene, outcome, conclusion)) or _is_due_soon(scene):
+def ground_of(scene: Scene) -> Ground | None:
+    """Return what the verdict on a project rests on, once that has been judged; `None` where on more than files."""
+    if not _is_plain(scene) or _is_due_soon(scene):
         return None
     stored = _snapshot_files(scene)
     if stored is None:
         return None
-    there = tuple(dict.fromkeys(_there(scene, conclusion)))
-    apart = ("--frozen" if scene.standing.frozen else "--locked", "--offline", *_without_builds(scene.lock))
+    there = tuple(dict.fromkeys(_there(scene)))
+    locked = "--frozen" if scene.standing.frozen else "--locked"
+    apart = ("--offline", "--no-build-isolation", *_without_builds(scene.lock))
+    runs = scene.command.verb == ("run",)
     return Ground(
         files=tuple(dict.fromkeys((*there, *_looked_for(scene)))),
         read=there,
+        shown=_environment(scene),
         stored=(Path(scene.uv.path), *stored),
         uv=scene.uv.path,
-        asking=asking_whether_done(scene.command, apart),
-        running=as_it_is(scene.command, apart),
+        asking=asking_whether_done(scene.command, (locked, *apart)),
+        running=as_it_is(scene.command, ("--no-sync", "--offline") if runs else (locked, *apart)),
     )
+
+
+def is_clean(scene: Scene, outcome: UvOutcome | None, conclusion: Conclusion) -> bool:
+    """Tell whether nothing was denied and no index was asked; what `run` started may have failed by itself."""
+    run, index = conclusion.run, scene.front.index
+    if outcome is None or outcome.interrupted or (outcome.exit_code and scene.command.verb != ("run",)):
+        return False
+    verdict = conclusion.verdict
+    clean = bool(verdict.judged) and ruled_exit_code(verdict, scene.judge.policy) is ExitCode.OK
+    untold = run.problem is None and not run.notes and not run.held
+    return clean and untold and conclusion.exit_code == outcome.exit_code and not (index.asked or index.problems)
 
 
 def _is_plain(scene: Scene) -> bool:
@@ -79,7 +109,22 @@ def _is_plain(scene: Scene) -> bool:
     alone = settings.script is None and command.child_kind in _STARTED and settings.config_file is None
     lock = scene.lock
     project = settings.project is not None and lock is not None and not any(map(_is_local_file, lock.packages))
-    return plain and alone and project and not (beside or scene.standing.no_sync or scene.standing.no_project)
+    left = beside or scene.standing.no_sync or scene.standing.no_project or not _is_static(scene)
+    return plain and alone and project and not left and not any(map(_may_mean_more, scene.environ))
+
+
+def _may_mean_more(variable: str) -> bool:
+    """Tell whether a variable is one of uv's that may stand for an option which is not plain."""
+    return variable.startswith("UV_") and variable not in _VARIABLES and not variable.startswith(_PREFIXES)
+
+
+def _is_static(scene: Scene) -> bool:
+    """Tell whether uv builds no project of the user's own to know what it asks for: it does so when it is asked."""
+    static = {each.directory for each in scene.projects if is_static(each.directory)}
+    root = scene.settings.project.root if scene.settings.project is not None else scene.settings.cwd
+    sources = [each.source for each in scene.lock.packages] if scene.lock is not None else []
+    trees = [each.path for each in sources if isinstance(each, LocalTree)]
+    return len(static) == len(scene.projects) and all(Path(os.path.normpath(root / each)) in static for each in trees)
 
 
 def _without_builds(lock: Lock | None) -> tuple[str, ...]:
@@ -104,23 +149,16 @@ def _is_local_file(package: LockedPackage) -> bool:
     return isinstance(package.source, DirectUrl) and "://" not in package.source.url
 
 
-def _ended_well(scene: Scene, outcome: UvOutcome | None, conclusion: Conclusion) -> bool:
-    """Tell whether nothing was denied and no index was asked; what `run` started may have failed by itself."""
-    run, index = conclusion.run, scene.front.index
-    if outcome is None or outcome.interrupted or (outcome.exit_code and scene.command.verb != ("run",)):
-        return False
-    verdict = conclusion.verdict
-    clean = bool(verdict.judged) and ruled_exit_code(verdict, scene.judge.policy) is ExitCode.OK
-    untold = run.problem is None and not run.notes and not run.held
-    return clean and untold and conclusion.exit_code == outcome.exit_code and not (index.asked or index.problems)
-
-
 def _is_due_soon(scene: Scene) -> bool:
-    """Tell whether a feed is to be refreshed as long as the verdict could stand: that is up to a run that judges."""
-    here, feed = scene.request.surroundings, scene.judge.policy.feed
-    until = here.clock() + timedelta(seconds=LASTS)
+    """Tell whether a feed is to be refreshed, or becomes stale, as long as the verdict could stand."""
+    here, judge = scene.request.surroundings, scene.judge
+    now = here.clock()
+    until = now + timedelta(seconds=LASTS)
+    evidence = judge.verdict().evidence
+    stale = [any(check_age(replace(evidence, now=moment), judge.policy)) for moment in (now, until)]
+    feed = judge.policy.feed
     due = due_sources(here.cache(), feed.sources, now=until, older_than=feed.refresh)
-    return bool(due) and not scene.request.offline
+    return stale[0] != stale[1] or (bool(due) and not scene.request.offline)
 
 
 def _snapshot_files(scene: Scene) -> tuple[Path, ...] | None:
@@ -134,7 +172,7 @@ def _snapshot_files(scene: Scene) -> tuple[Path, ...] | None:
     return tuple(directory / each.file for each in files if each is not None)
 
 
-def _there(scene: Scene, conclusion: Conclusion) -> Iterator[Path]:
+def _there(scene: Scene) -> Iterator[Path]:
     """Yield the files that were read."""
     settings = scene.settings
     if scene.lock_path is not None:
@@ -143,7 +181,7 @@ def _there(scene: Scene, conclusion: Conclusion) -> Iterator[Path]:
         yield settings.project.file
     yield from (each.path for each in settings.files)
     yield from (each.file for each in scene.projects)
-    yield from (Path(each) for each in conclusion.run.policy_files)
+    yield from (Path(each) for each in scene.judge.policy.files)
     if scene.command.child_kind == "script" and (settings.cwd / scene.command.child[0]).is_file():
         yield settings.cwd / scene.command.child[0]
 
@@ -165,6 +203,12 @@ def _looked_for(scene: Scene) -> Iterator[Path]:
     if scene.command.child_kind == "script":
         yield settings.cwd / scene.command.child[0]
     yield here.cache() / STATE_FILE
-    target = project.root / (scene.environ.get("UV_PROJECT_ENVIRONMENT") or ".venv") if project is not None else None
-    if target is not None:
-        yield target / "pyvenv.cfg"
+    for each in scene.projects:
+        yield from (each.directory / "setup.py", each.directory / "setup.cfg")
+
+
+def _environment(scene: Scene) -> tuple[Path, ...]:
+    """Return the file that says which Python an environment has."""
+    project = scene.settings.project
+    name = scene.environ.get("UV_PROJECT_ENVIRONMENT") or ".venv"
+    return (project.root / name / "pyvenv.cfg",) if project is not None else ()

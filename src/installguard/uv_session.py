@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .index.pages import Page
     from .model import Distribution, Release, Target, Verdict
     from .names import NormalizedName
+    from .unchanged import Taken
     from .uv_scene import Scene
 
 
@@ -48,6 +50,8 @@ class Ended:
     notes: tuple[str, ...] = ()
     resolved: bool = False
     """Whether uv found what to install, so that nothing was missing for its age."""
+    ground: Taken | None = None
+    """What the files held that the verdict on a project rests on, before anything was installed or run."""
 
 
 def guard_uv(
@@ -292,7 +296,8 @@ def in_project(scene: Scene) -> Ended:
     if locking is None:
         if scene.lock is not None and not scene.judge("install", scene.lock.distributions):
             return Ended(outcome=None)
-        return install(scene, installing)
+        ground = ground_taken(scene)
+        return replace(install(scene, installing), ground=ground)
     with staged(scene) as staging:
         outcome = lock(scene, locking, staging, silent=installing is not None)
         if outcome is None or outcome.exit_code:
@@ -301,11 +306,12 @@ def in_project(scene: Scene) -> Ended:
         if not scene.judge("install", locked_then(scene, changes)):
             return Ended(outcome=None)
         undo = staging.apply(changes)
+    ground = ground_taken(scene)
     ended = install(scene, installing) if installing is not None else Ended(outcome=outcome, changed=bool(changes))
     if takes_back(scene, ended):
         undo.revert()
         return replace(ended, changed=False)
-    return ended
+    return replace(ended, ground=ground)
 
 
 def refused_beside(scene: Scene) -> UvOutcome | None:
@@ -481,11 +487,23 @@ def takes_back(scene: Scene, ended: Ended) -> bool:
 def concluded(scene: Scene, ended: Ended) -> Conclusion:
     """Return what the command comes to, and what that rests on where it may be told again."""
     conclusion = conclude(scene, ended)
-    if scene.command.verb not in (("sync",), ("run",)):
+    if ended.ground is None:
         return conclusion
+    from .uv_ground import is_clean
+
+    return replace(conclusion, ground=ended.ground if is_clean(scene, ended.outcome, conclusion) else None)
+
+
+def ground_taken(scene: Scene) -> Taken | None:
+    """Return what the files hold that the verdict on a project rests on; `None` where it is not to be told again."""
+    if scene.command.verb not in (("sync",), ("run",)):
+        return None
+    from .unchanged import taken
     from .uv_ground import ground_of
 
-    return replace(conclusion, ground=ground_of(scene, ended.outcome, conclusion))
+    ground = ground_of(scene)
+    began = time.time() - (time.perf_counter() - scene.request.started)
+    return taken(ground, began=began) if ground is not None else None
 
 
 def conclude(scene: Scene, ended: Ended) -> Conclusion:

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 from urllib.parse import urljoin
 
 from ..dataclass import dataclass
+from ..model import parse_version
 from ..names import canonicalize_name
-from .entries import LONGEST_NAME, PLAIN, Source, make_entry, read_hashes, read_moment, read_status
+from .entries import LONGEST_NAME, LONGEST_URL, PLAIN, Source, make_entry, read_hashes, read_moment, read_status
 from .pages import Entry, Facts, LazyEntries, Named, Page, PageError
 
 JUDGED = ("filename", "url", "hashes", "upload-time", "yanked")
@@ -32,11 +33,20 @@ class JsonPage:
 
     @property
     def searchable(self) -> bool:
-        """Whether a file can be found by its name in the page as it came, and the page says nothing of the project."""
+        """Whether all files of a release can be found by their names in the page as it came.
+
+        They are named in one way only, no file comes twice, and the page says nothing of the project.
+        """
+        entries = self.page.entries
+        if self.body is None or not isinstance(entries, LazyEntries) or "project-status" in self.content:
+            return False
+        filenames = [file["filename"] for file in self.files]
+        versions = {version for _, _, version in entries.named}
         return (
-            self.body is not None
-            and isinstance(self.page.entries, LazyEntries)
-            and "project-status" not in self.content
+            None not in versions
+            and len(set(filenames)) == len(filenames)
+            and all(map(_is_regular, filenames, entries.named))
+            and len({parse_version(each) for each in versions if each is not None}) == len(versions)
         )
 
     def write(self, place: Callable[[Entry], str | None], moved: Collection[str] | None = None) -> bytes:
@@ -79,9 +89,11 @@ def read_json(body: bytes, source: Source) -> JsonPage:
 Files = tuple[dict[str, Any], ...]
 
 
-LONGEST_FILE = 16_384
+LONGEST_FILE = 4_096
 """Bytes of what a page says of one file, if it is to be found by its name."""
-ENDINGS = (b"-", b".t", b".z")
+MOST_FILES = 1_000
+"""Files of one release that are looked for."""
+ENDINGS = ("-", ".tar.gz", ".zip")
 """What stands behind the version in the name of a file."""
 NESTED = 8
 """Objects that may lie in it before its name."""
@@ -151,24 +163,37 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
     return tuple(kept), LazyEntries(names, facts, make), hrefs
 
 
-def entries_of(body: bytes, version: str, source: Source) -> tuple[Entry, ...] | None:
-    """Return the entries of one release, found in a page without reading the rest of it; that has to be `searchable`.
+def _is_regular(filename: str, named: Named) -> bool:
+    """Tell whether a file's name has the version as it is read from it, and nothing unusual behind that."""
+    _, found, behind = filename.partition(f"-{named[2]}")
+    return found != "" and behind.startswith(ENDINGS) and filename.isascii()
 
-    *version* is as PEP 440 writes it. `None` where none is found, which may be written otherwise.
+
+def entries_of(body: bytes, version: str, source: Source) -> tuple[Entry, ...] | None:
+    """Return the entries of one release, found in a `searchable` page without reading the rest of it.
+
+    *version* is as PEP 440 writes it. `None` where none is found, which may be written otherwise, and where the page is
+    not easily searched after all.
     """
     found: dict[str, Entry] = {}
     text, at = f"-{version}".encode(), 0
+    endings = tuple(each.encode() for each in ENDINGS)
     while (at := body.find(text, at)) >= 0:
         behind = at + len(text)
-        file, at = _object_around(body, at) if body.startswith(ENDINGS, behind) else (None, behind)
-        entry = _entry(file, source) if file is not None else None
+        if not body.startswith(endings, behind):
+            at = behind
+            continue
+        file, at = _object_around(body, at)
+        if file is None or len(found) >= MOST_FILES:
+            return None
+        entry = _entry(file, source)
         if entry is not None and entry.project == source.project and entry.version == version:
             found[entry.artifact.filename] = entry
     return tuple(found.values()) or None
 
 
 def _object_around(body: bytes, at: int) -> tuple[dict[str, Any] | None, int]:
-    """Return the file of a page whose object holds the byte *at*, if there is one near by, and where to go on."""
+    """Return the file of a page whose object holds the byte *at*, if there is one near by, and where that ends."""
     from json import JSONDecoder
 
     start = at
@@ -177,19 +202,18 @@ def _object_around(body: bytes, at: int) -> tuple[dict[str, Any] | None, int]:
         if start < 0:
             break
         try:
-            text = body[start : start + LONGEST_FILE].decode("utf-8", "replace")
-            found, length = JSONDecoder().raw_decode(text)
+            found, length = JSONDecoder().raw_decode(body[start : start + LONGEST_FILE].decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
-        end = start + len(text[:length].encode())
+        end = start + length  # or less than that, where not all is ASCII
         if isinstance(found, dict) and "filename" in found and end > at:
             return found, end
-    return None, at + 1
+    return None, at
 
 
 def _joined(url: str, base: str) -> str:
     """Return a URL relative to a page's as an absolute one, where both are written plainly; `""` where not."""
-    joined = urljoin(base, url) if RELATIVE.fullmatch(url) else ""
+    joined = urljoin(base, url) if len(url) <= LONGEST_URL and RELATIVE.fullmatch(url) else ""
     return joined if PLAIN.fullmatch(joined) else ""
 
 
