@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -179,6 +180,21 @@ def test_a_young_release_that_fixes_what_the_older_one_has_is_offered() -> None:
     offered = page(entry("evil", "1"), entry("evil", "2"), entry("evil", "3", age=young), entry("evil", "4", age=young))
 
     assert set(screen()(offered)) == {"evil-2-py3-none-any.whl", "evil-4-py3-none-any.whl"}
+
+
+def test_a_file_that_is_listed_twice_counts_by_its_younger_listing() -> None:
+    young = timedelta(hours=1)
+    offered = page(entry("evil", "1"), entry("evil", "2", age=young), entry("evil", "2"), entry("evil", "3", age=young))
+    assert set(named(screen()(offered)).values()) == {"hidden"}
+    assert set(screen()(offered)) == {"evil-2-py3-none-any.whl", "evil-3-py3-none-any.whl"}
+
+
+def test_a_page_of_many_projects_with_young_files_takes_time_in_proportion() -> None:
+    entries = [entry(f"p{number}", "1", age=timedelta(hours=1)) for number in range(4_000)]
+    flat = Page(upstream=Upstream(url="https://index.example.org/"), project=None, entries=entries)
+    started = time.perf_counter()
+    assert len(screen()(flat)) == 4_000
+    assert time.perf_counter() - started < 20
 
 
 def test_the_digest_tells_policies_wishes_and_hours_apart() -> None:
