@@ -128,20 +128,18 @@ def _is_static(scene: Scene) -> bool:
 
 
 def _without_builds(lock: Lock | None) -> tuple[str, ...]:
-    """Return the options that keep uv from building, but for what can be in the environment only if it was built.
+    """Return the options that keep uv from building what never need be built.
 
-    Of such an entry uv refuses to say that it is installed when it may not be built.
+    Of everything else uv may refuse to say that it is installed, older ones also of the user's own projects: these are
+    static, and none of their build requirements would be fetched.
     """
     packages = lock.packages if lock is not None else ()
-    if all(_has_wheel_for_all(each) for each in packages):
-        return ("--no-build",)
-    return tuple(f"--no-build-package={each.name}" for each in packages if isinstance(each.source, LocalTree))
+    return tuple(f"--no-build-package={each.name}" for each in packages if _has_wheel_for_all(each))
 
 
 def _has_wheel_for_all(package: LockedPackage) -> bool:
-    """Tell whether an entry need never be built; of trees uv says so itself."""
-    names = (each.filename for each in package.files)
-    return isinstance(package.source, LocalTree) or any(each.endswith("-none-any.whl") for each in names)
+    """Tell whether an entry has a wheel that every interpreter can use."""
+    return any(each.filename.endswith("-none-any.whl") for each in package.files)
 
 
 def _is_local_file(package: LockedPackage) -> bool:
