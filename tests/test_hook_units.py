@@ -447,3 +447,13 @@ def rename_throughout(package: Path, name: str) -> None:
     for path in (*package.rglob(f"{name}.py"), *package.rglob(name)):
         path.rename(path.with_name(f"{name}_as_renamed{path.suffix}"))
     assert found > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [("9999-12-31T23:59:59-12:00", 9999), ("0001-01-01T00:00:00+14:00", 1), ("2026-05-05T00:00:00Z", 2026)],
+)
+def test_a_time_at_either_end_of_time_is_still_one(text: str, year: int) -> None:
+    found = pip_hook.moment(text)
+    assert found is not None
+    assert abs(found / (365.2425 * 86_400) + 1970 - year) < 1.1

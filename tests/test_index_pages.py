@@ -325,6 +325,14 @@ def test_a_status_that_is_not_known_is_none(status: object) -> None:
     assert (page.status, page.status_reason) == (None, "")
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_at_either_end_of_time_can_be_reckoned_with(moment: str) -> None:
+    (entry,) = read_json({"filename": WHEEL, "url": WHEEL, "upload-time": moment}).page.entries
+    found = entry.artifact.uploaded_at
+    assert found is not None
+    assert found.astimezone(timezone.utc).year in (1000, 9000)
+
+
 @pytest.mark.parametrize("moment", ["", "yesterday", 5, None, "2026-13-01T00:00:00Z", "9" * 5000])
 def test_a_time_that_cannot_be_read_is_none(moment: object) -> None:
     (entry,) = read_json({"filename": WHEEL, "url": WHEEL, "upload-time": moment}).page.entries

@@ -113,6 +113,17 @@ def test_a_harmless_project_is_locked_and_synchronised_as_by_uv_itself(world: Uv
 # ---------------------------------------------------------------- cooldown
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"])
+def test_a_release_from_the_end_of_time_is_young(world: UvHome, index: Index, moment: str) -> None:
+    make_wheel(index.files, "nice", "2.0")
+    index.uploaded["nice-2.0-py3-none-any.whl"] = moment
+    world.make_environment()
+    ran = world.guard("uv", "pip", "install", "nice")
+    assert ran.code == 0, ran.text
+    assert world.installed() == {"nice-1.0"}
+    assert "nice 2.0 is held back" in ran.err
+
+
 def test_a_young_release_is_left_out_and_the_older_one_is_used(world: UvHome, index: Index) -> None:
     young(index, "fresh", "1.0", "2.0")
     world.make_environment()

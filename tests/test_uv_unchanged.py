@@ -113,8 +113,14 @@ def only_one_record(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[UvHome]:
-    """A project at rest for one test."""
+    """A project at rest for one test, whose index stands in a file."""
     with open_world(tmp_path, PROJECT) as opened:
+        config = opened.home / "config" / "uv"
+        config.mkdir(parents=True)
+        text = f'[[index]]\nurl = "{opened.index.url}"\ndefault = true\n'
+        (config / "uv.toml").write_text(text, encoding="utf-8")
+        opened.extra["UV_DEFAULT_INDEX"] = ""
+        settle(opened)
         yield opened
 
 
@@ -149,6 +155,7 @@ SHOW = "import json, os, sys; print(json.dumps([dict(os.environ), sys.argv, sys.
 
 def test_what_run_starts_is_started_as_by_uv_itself(world: UvHome) -> None:
     words = ("run", "python", "-c", SHOW, "--locked", "more")
+    time.sleep(SETTLED + 0.2)
     first = world.guard("uv", *words)
     again, bare = world.guard("uv", *words), world.bare(*words)
     assert AGAIN not in first.err, first.text
@@ -298,6 +305,8 @@ CHANGES: Rows = [
     ("the record's command holds a zero", lambda world: altered(world, running=["sync\0"])),
     ("the record's question holds a zero", lambda world: altered(world, asking=["sync\0"])),
     ("the record's files hold a zero", lambda world: altered(world, stored={"a\0b": [1, 2]})),
+    ("the record's question is no text", lambda world: altered(world, asking=["sync\ud800"])),
+    ("the record's files are no text", lambda world: altered(world, stored={"/a\ud800": [1, 2]})),
     ("the record's time is no time", lambda world: altered(world, judged=10**400)),
     ("the record is no JSON", lambda world: more(records_of(world)[0], "}")),
     ("the record is nested without end", lambda world: written(records_of(world)[0], b"[" * 100_000)),
@@ -411,6 +420,19 @@ def test_a_feed_that_becomes_stale_meanwhile_is_heeded(world: UvHome) -> None:
 
 
 # ---------------------------------------------------------------- not remembered
+
+
+def test_what_is_started_is_led_to_guard_s_index_each_time_where_a_variable_leads_it_to_one(shared: UvHome) -> None:
+    nested = (
+        f"import subprocess, sys; sys.exit(subprocess.run([{shared.uv!r}, 'pip', 'install', 'evil-wheel']).returncode)"
+    )
+    for started in ("pass", nested):
+        for _ in range(2):
+            ran = shared.guard("uv", "run", "python", "-c", started)
+            assert AGAIN not in ran.err
+    assert ran.code != 0, ran.text
+    assert "denied by guard" in ran.err
+    assert "evil_wheel-1.0" not in shared.installed()
 
 
 @pytest.mark.parametrize("variable", ["UV_ISOLATED", "UV_REFRESH", "UV_SOMETHING_NEW"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -39,6 +39,14 @@ AnyVersion: TypeAlias = "Version | LegacyVersion"
 def parse_version(raw: str) -> AnyVersion:
     """Return *raw* as a PEP 440 version, or as a `LegacyVersion` where PEP 440 cannot read it."""
     return _parsed(raw)
+
+
+FIRST, LAST = (datetime(year, 1, 1, tzinfo=timezone.utc) for year in (1000, 9000))
+
+
+def bounded(moment: datetime) -> datetime:
+    """Return a time that somebody states, aware, so that other zones and lengths of time can be reckoned with it."""
+    return FIRST if moment.year < FIRST.year else LAST if moment.year >= LAST.year else moment
 
 
 @lru_cache(maxsize=65536)  # advisories name the same few versions again and again

@@ -239,4 +239,5 @@ def _written(found: os.stat_result) -> float:
 def _text(value: object) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise TypeError("no text")
+    os.fsencode(value)  # which refuses what is no text either
     return value

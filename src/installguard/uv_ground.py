@@ -20,7 +20,7 @@ from .frontends.uv.settings import system_directories, user_directory
 from .model import DirectUrl, LocalTree
 from .session import Conclusion, ruled_exit_code
 from .unchanged import LASTS
-from .uv_scene import is_static
+from .uv_scene import INDEX_VARIABLES, is_static
 
 if TYPE_CHECKING:
     from .frontends.locks import Lock
@@ -36,10 +36,10 @@ _PLAIN = {
 }  # fmt: skip
 """Options beside which the lock and the files named here are all that counts."""
 _VARIABLES = frozenset((
-    "UV_CACHE_DIR", "UV_COMPILE_BYTECODE", "UV_DEFAULT_INDEX", "UV_ENV_FILE", "UV_EXTRA_INDEX_URL", "UV_FROZEN",
+    "UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_ENV_FILE", "UV_EXTRA_INDEX_URL", "UV_FROZEN",
     "UV_HTTP_TIMEOUT", "UV_INDEX", "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER",
     "UV_LINK_MODE", "UV_LOCKED", "UV_MANAGED_PYTHON", "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_DEV",
-    "UV_NO_EDITABLE", "UV_NO_ENV_FILE", "UV_NO_MANAGED_PYTHON", "UV_NO_PROGRESS", "UV_OFFLINE", "UV_PROJECT",
+    "UV_NO_EDITABLE", "UV_NO_ENV_FILE", "UV_NO_MANAGED_PYTHON", "UV_NO_PROGRESS", "UV_PROJECT",
     "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_PYTHON_BIN_DIR", "UV_PYTHON_DOWNLOADS", "UV_PYTHON_INSTALL_DIR",
     "UV_PYTHON_PREFERENCE", "UV_REQUEST_TIMEOUT", "UV_SYSTEM_CERTS", "UV_TOOL_BIN_DIR", "UV_TOOL_DIR",
     "UV_WORKING_DIR", "UV_WORKING_DIRECTORY",
@@ -109,7 +109,9 @@ def _is_plain(scene: Scene) -> bool:
     alone = settings.script is None and command.child_kind in _STARTED and settings.config_file is None
     lock = scene.lock
     project = settings.project is not None and lock is not None and not any(map(_is_local_file, lock.packages))
-    left = beside or scene.standing.no_sync or scene.standing.no_project or not _is_static(scene)
+    leads = command.verb == ("run",) and any(scene.environ.get(each) for each in INDEX_VARIABLES)
+    # what is started is led to guard's indexes by them
+    left = beside or leads or scene.standing.no_sync or scene.standing.no_project or not _is_static(scene)
     return plain and alone and project and not left and not any(map(_may_mean_more, scene.environ))
 
 

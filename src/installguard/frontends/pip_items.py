@@ -20,6 +20,7 @@ from installguard.model import (
     Release,
     VcsCheckout,
     WheelContents,
+    bounded,
     parse_release,
 )
 
@@ -116,7 +117,7 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     moment = datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", _microseconds, text.strip()).replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return bounded(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 
 def _microseconds(fraction: re.Match[str]) -> str:

@@ -924,7 +924,10 @@ def moment(text: Optional[str]) -> Optional[float]:
         parsed = datetime.strptime(found.group(1) + found.group(2) + zone, "%Y-%m-%d%H:%M:%S%z")
     except ValueError:
         return None
-    return parsed.astimezone(timezone.utc).timestamp()
+    try:
+        return parsed.astimezone(timezone.utc).timestamp()
+    except OverflowError:  # at either end of time a zone does not matter
+        return parsed.replace(tzinfo=timezone.utc).timestamp()
 
 
 def hold_back(asker: Asker, original: Callable[..., Any]) -> Callable[..., Any]:

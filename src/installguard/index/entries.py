@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ..dataclass import dataclass
-from ..model import Artifact, Hashes, ProjectStatus
+from ..model import Artifact, Hashes, ProjectStatus, bounded
 from ..names import NormalizedName
 from .filenames import read_filename
 from .pages import Entry
@@ -123,7 +123,7 @@ def read_moment(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text if NEWER_ISO else _for_older(text))
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return bounded(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 
 def _for_older(text: str) -> str:

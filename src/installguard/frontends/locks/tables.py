@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from ...dataclass import dataclass
 from ...errors import UsageError
-from ...model import AnyVersion, Hashes, parse_version
+from ...model import AnyVersion, Hashes, bounded, parse_version
 from ...names import NormalizedName, canonicalize_name
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
@@ -131,9 +131,10 @@ class Table:
         if moment is None:
             raise self.wrong(f"'{key}' is not a date and time")
         if moment.tzinfo is timezone.utc:
-            return moment
+            return bounded(moment)
         try:
-            return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+            utc = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+            return bounded(utc)
         except OverflowError as error:  # an offset that leads out of the years that there are
             raise self.wrong(f"'{key}' is not a date and time") from error
 
