@@ -65,7 +65,8 @@ def uvs(session: nox.Session) -> None:
         into = ["--no-deps", "--upgrade", "--target", str(place)]
         session.run("python", "-m", "pip", "install", "-q", *into, f"uv=={version}")
         tested = {"TESTED_UV": str(place / "bin" / ("uv.exe" if os.name == "nt" else "uv"))}
-        session.run("pytest", "-n", "auto", "--deep", "tests/test_uv_denied.py", "tests/test_uv_unchanged.py", *session.posargs, env=tested)
+        attacks = ("tests/test_uv_denied.py", "tests/test_uv_unchanged.py")
+        session.run("pytest", "-n", "auto", "--deep", *attacks, *session.posargs, env=tested)
 
 
 @nox.session
