@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 from installguard.errors import FeedError
 from installguard.index.addresses import PORTS, SLOTS
+from installguard.index.loopback import LoopbackIndex
 from installguard.index.pages import Denied, Hidden
 from installguard.index.serving import CONNECTIONS
 from installguard.index.upstream import Upstream, parse_upstream
@@ -617,26 +618,30 @@ def test_a_large_page_that_is_known_is_searched_and_not_read_as_a_whole(
         assert [index.may_have_younger(upstream, thing, moment) for moment in moments] == [True, False]
 
 
-def test_a_release_that_is_not_found_in_a_large_page_is_looked_for_in_all_of_it(site: Site, front: Front) -> None:
-    upstream, thing = Upstream(url=site.url), canonicalize_name("thing")
+@pytest.fixture
+def known(site: Site, front: Front) -> Iterator[LoopbackIndex]:
+    """An index of which the installer, and guard, have a large page of an earlier run."""
+    upstream = Upstream(url=site.url)
     large(site)
     with front.open(upstream) as index:
         tag = get(f"{index.address_of(upstream)}thing/").headers["etag"]
     with front.open(upstream) as index:
         assert get(f"{index.address_of(upstream)}thing/", If_None_Match=tag).status == 304
-        page = index.offered(upstream, thing, "7.0")
-        assert page is not None
-        assert len(page.entries) == len(LARGE_PAGE)
+        yield index
+
+
+def test_a_release_that_is_not_found_in_a_large_page_is_looked_for_in_all_of_it(
+    site: Site, known: LoopbackIndex
+) -> None:
+    page = known.offered(Upstream(url=site.url), canonicalize_name("thing"), "7.0")
+    assert page is not None
+    assert len(page.entries) == len(LARGE_PAGE)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"files": []}'], ids=repr)
-def test_a_large_page_whose_body_is_damaged_is_no_page(site: Site, front: Front, damage: bytes) -> None:
-    upstream, thing = Upstream(url=site.url), canonicalize_name("thing")
-    large(site)
-    with front.open(upstream) as index:
-        tag = get(f"{index.address_of(upstream)}thing/").headers["etag"]
-    with front.open(upstream) as index:
-        assert get(f"{index.address_of(upstream)}thing/", If_None_Match=tag).status == 304
-        (body,) = (path for path in front.home.rglob("page-thing.*") if path.suffix != ".json")
-        body.write_bytes(damage)
-        assert index.offered(upstream, thing, "0.5") is None
+def test_a_large_page_whose_body_is_damaged_is_no_page(
+    site: Site, front: Front, known: LoopbackIndex, damage: bytes
+) -> None:
+    (body,) = (path for path in front.home.rglob("page-thing.*") if path.suffix != ".json")
+    body.write_bytes(damage)
+    assert known.offered(Upstream(url=site.url), canonicalize_name("thing"), "0.5") is None

@@ -171,12 +171,18 @@ def uv(options: Options, program: Literal["uv", "uvx"], words: tuple[str, ...], 
     if isinstance(conclusion, int):
         return conclusion
     code = finish(conclusion, options, sys.stderr)
-    if key is not None and conclusion.ground is not None:
-        from .unchanged import remember
+    if key is not None:
+        keep_verdict(key, conclusion, options)
+    return code
 
+
+def keep_verdict(key: str, conclusion: Conclusion, options: Options) -> None:
+    """Remember a verdict that may be told again, as it would be told here."""
+    from .unchanged import remember
+
+    if conclusion.ground is not None:
         text, judged = text_of(conclusion, options, sys.stderr, again=True), conclusion.verdict.evidence.now.timestamp()
         remember(cache_path(os.environ), key, conclusion.ground, text, judged=judged, now=time.time())
-    return code
 
 
 def key_of_project(options: Options, words: tuple[str, ...]) -> str | None:

@@ -114,9 +114,9 @@ class PageScreen:
         hidden = frozenset(self._hidden(page, groups))
         kinds: dict[tuple[object, ...], list[int]] = {}
         for kind, numbers in groups.items():
-            for number in numbers if kind[1] is None else ():  # there is nothing to know such files by
-                kinds[number,] = [number]
-            if kind[1] is not None and (left := [each for each in numbers if each not in hidden]):
+            if kind[1] is None:  # there is nothing to know such files by: each is one of its kind
+                kinds.update({(each,): [each] for each in numbers})
+            elif left := [each for each in numbers if each not in hidden]:
                 kinds.setdefault(self._kind(kind), []).extend(left)
         first = {self.distribution(page, page.entries[each[0]]): each for each in kinds.values()}
         for distribution, ruling in self._stopping(tuple(first)).items():

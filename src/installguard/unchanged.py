@@ -1,8 +1,9 @@
 """A project of uv that was judged minutes ago and has not changed since: its verdict stands, and is told again.
 
 uv itself says that there is nothing to do: that the lock is right, and that the environment is as the lock wants it
-(`uv sync --check`, without the network and without building). Then it is run as typed, kept from both all the same.
-Where uv would do anything, or a file that the verdict rests on is another one, everything is judged as ever.
+(`uv sync --check`, without the network; of projects that it would build to answer, it is not asked). Then it is run as
+typed, without the network all the same. Where uv would do anything, or a file that the verdict rests on is another one,
+everything is judged as ever.
 """
 
 from __future__ import annotations

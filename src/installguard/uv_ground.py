@@ -109,10 +109,14 @@ def _is_plain(scene: Scene) -> bool:
     alone = settings.script is None and command.child_kind in _STARTED and settings.config_file is None
     lock = scene.lock
     project = settings.project is not None and lock is not None and not any(map(_is_local_file, lock.packages))
-    leads = command.verb == ("run",) and any(scene.environ.get(each) for each in INDEX_VARIABLES)
-    # what is started is led to guard's indexes by them
-    left = beside or leads or scene.standing.no_sync or scene.standing.no_project or not _is_static(scene)
-    return plain and alone and project and not left and not any(map(_may_mean_more, scene.environ))
+    left = beside or scene.standing.no_sync or scene.standing.no_project or not _is_static(scene)
+    more = any(map(_may_mean_more, scene.environ)) or _leads_what_is_started(scene)
+    return plain and alone and project and not left and not more
+
+
+def _leads_what_is_started(scene: Scene) -> bool:
+    """Tell whether a command that `run` starts is led to guard's indexes, which takes these to be open, and judged."""
+    return scene.command.verb == ("run",) and any(scene.environ.get(each) for each in INDEX_VARIABLES)
 
 
 def _may_mean_more(variable: str) -> bool:

@@ -16,6 +16,18 @@ from .entries import LONGEST_NAME, LONGEST_URL, PLAIN, Source, make_entry, read_
 from .pages import Entry, Facts, LazyEntries, Named, Page, PageError
 
 JUDGED = ("filename", "url", "hashes", "upload-time", "yanked")
+LONGEST_FILE = 4_096
+"""Bytes of what a page says of one file, if it is to be found by its name."""
+MOST_FILES = 1_000
+"""Files of one release that are looked for."""
+ENDINGS = ("-", ".tar.gz", ".zip")
+"""What stands behind the version in the name of a file."""
+NESTED = 8
+"""Objects that may lie in it before its name."""
+RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
+"""URLs that others give, which need no more looking at either once they are absolute."""
+
+Files = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +96,6 @@ def read_json(body: bytes, source: Source) -> JsonPage:
     )
     plain = len(files) == len(content["files"]) and _unambiguous(body, files)
     return JsonPage(page=page, content=content, files=files, hrefs=hrefs, body=body if plain else None)
-
-
-Files = tuple[dict[str, Any], ...]
-
-
-LONGEST_FILE = 4_096
-"""Bytes of what a page says of one file, if it is to be found by its name."""
-MOST_FILES = 1_000
-"""Files of one release that are looked for."""
-ENDINGS = ("-", ".tar.gz", ".zip")
-"""What stands behind the version in the name of a file."""
-NESTED = 8
-"""Objects that may lie in it before its name."""
-RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
-"""URLs that others give, which need no more looking at either once they are absolute."""
 
 
 def _any(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry], Sequence[str]]:

@@ -73,12 +73,6 @@ class LazyEntries(Sequence[Entry]):
         numbers = range(len(self._named))[number]
         return self._make(numbers) if isinstance(numbers, int) else tuple(map(self._make, numbers))
 
-    def __eq__(self, other: object) -> bool:
-        return tuple(self) == tuple(other) if isinstance(other, LazyEntries | tuple) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
     def facts(self) -> Iterator[Facts]:
         """Yield the facts of each."""
         newest: datetime | None = None

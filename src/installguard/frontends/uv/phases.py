@@ -82,7 +82,7 @@ def install_phase(command: UvCommand, standing: Standing) -> Argv | None:
 def asking_whether_done(command: UvCommand, apart: Argv) -> Argv:
     """Return the arguments by which uv says whether `sync` or `run` would change anything: it ends with 0 if not.
 
-    *apart* are options that keep it from the network, from building, and from another lock. Nothing is written.
+    *apart* are options that keep it from the network, and from locking anew. Nothing is written.
     """
     extent = () if command.verb == ("sync",) or command.has("--exact") else ("--inexact",)
     return _as(command, ("sync",), ("--check", *apart, *extent), {*apart, *extent}).argv
