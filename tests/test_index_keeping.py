@@ -29,7 +29,7 @@ def keep(shelf: Shelf, project: str, body: bytes, *, age: float = 0.0) -> Kept:
             last_modified=None,
         )
         writing.close()
-        shelf.put("key", project, kept, path)
+        shelf.put("key", project, kept, path, before=shelf.look("key", project))
     for each in (shelf.directory / "key").glob(f"page-{project}.*"):
         stat = each.stat()
         os.utime(each, (stat.st_atime - age, stat.st_mtime - age))

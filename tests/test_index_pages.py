@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from installguard.errors import UsageError
 from installguard.index import json_pages
 from installguard.index.documents import read_document
-from installguard.index.entries import Source
+from installguard.index.entries import Source, read_moment
 from installguard.index.filenames import read_filename
 from installguard.index.html_tags import start_tags
 from installguard.index.pages import Entry, Page, PageError, alike, named
@@ -270,6 +270,25 @@ def test_a_page_that_can_be_read_in_one_way_only_is_passed_on_byte_for_byte() ->
     assert read_document(PLAIN.encode(), JSON, SOURCE).write(href) == PLAIN.encode()
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("}] }", '}, {"filename": "thing-6.exe", "url": "https://h.example.org/thing-6.exe"}]}'),
+        ("}] }", '}, {"filename": "thing-6-py3.9.egg", "url": "../f/thing-6-py3.9.egg"}]}'),
+        ('"yanked": false', '"yanked": "gr\\u00fc\\u00dfe \\"x\\""'),
+        ('"yanked": false', '"y": [{"url": 1}, {"url": 2}], "z": {"url": {"url": 3}}'),
+    ],
+    ids=["exe", "egg", "escapes", "nested"],
+)
+def test_what_no_installer_takes_and_what_is_escaped_is_passed_on_too(old: str, new: str) -> None:
+    body = PLAIN.replace(old, new, 1).encode()
+    document = read_document(body, JSON, SOURCE)
+    assert document.write(href) == body
+    assert names(document.page) == ["thing-1.zip"]
+    moved = json.loads(document.write(lambda entry: "denied"))["files"]
+    assert [(file["filename"], file["url"]) for file in moved] == [("thing-1.zip", "denied")]
+
+
 def test_a_page_less_a_file_is_not_passed_on_as_it_came() -> None:
     body = as_json(
         *({"filename": f"thing-{n}.zip", "url": f"https://h.example.org/thing-{n}.zip"} for n in (1, 2)), more={}
@@ -296,6 +315,13 @@ def test_a_page_less_a_file_is_not_passed_on_as_it_came() -> None:
         ('{ "files" :', '{ "project-status": {}, "project-status": {}, "files" :'),
         ('{ "files" :', '{ "project-status": {"status": "quarantined", "status": "active"}, "files" :'),
         ("https://h.example.org/thing-1.zip", "thing-1.zip"),
+        ("}] }", '}, {"filename": "thing-5.exe", "url": "https://h.example.org/thing-6.zip"}]}'),
+        ("}] }", '}, {"filename": "thing-5.exe", "url": "https://h.example.org/thing-6.zip?/thing-5.exe"}]}'),
+        ("}] }", '}, {"filename": "thing-5.exe", "url": "https://h.example.org/thing-6.zip#/thing-5.exe"}]}'),
+        ("}] }", '}, {"filename": "thing-6.exe", "url": "https://h.example.org/thing%2D6.exe"}]}'),
+        ("}] }", '}, {"filename": "thing-6.zip.asc", "url": "https://h.example.org/thing-6.zip.asc"}]}'),
+        ("}] }", '}, {"filename": "other-6.zip", "url": "https://h.example.org/other-6.zip", "x": "thing-6"}]}'),
+        ('"yanked": false', '"yanked": {"a": "thing-6", "a": 0}'),
     ],
 )
 def test_a_page_that_could_be_read_in_two_ways_is_written_as_it_was_judged(old: str, new: str) -> None:
@@ -436,9 +462,13 @@ def test_every_file_on_a_json_page_that_is_written_has_been_judged_under_its_nam
     files: list[object], more: dict[str, Any]
 ) -> None:
     document = read_json(*files, more=more)
-    written = json.loads(document.write(href))
-    assert [file["filename"] for file in written["files"]] == names(document.page)
-    for file, entry in zip(written["files"], document.page.entries, strict=True):
+    written = [
+        file
+        for file in json.loads(document.write(href))["files"]
+        if not (file["filename"].endswith(json_pages.USELESS) and file["url"].endswith(f"/{file['filename']}"))
+    ]
+    assert [file["filename"] for file in written] == names(document.page)
+    for file, entry in zip(written, document.page.entries, strict=True):
         assert file["url"] == entry.href
         assert entry.href.isascii()
         assert entry.href.isprintable()
@@ -547,7 +577,7 @@ PLAIN_FILES = st.lists(
 @given(files=PLAIN_FILES)
 @settings(max_examples=500, deadline=None)
 def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: list[dict[str, Any]]) -> None:
-    quick, (kept, entries, hrefs) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, (kept, entries, hrefs, _) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
     if quick is None:
         return
     assert (quick[0], tuple(quick[1]), quick[2]) == (kept, entries, hrefs)
@@ -583,10 +613,32 @@ def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: 
 )
 def test_whatever_is_not_as_it_is_written_is_looked_at(file: object, plain: bool) -> None:
     files = [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}, file]
-    quick, (kept, entries, hrefs) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, (kept, entries, hrefs, _) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
     assert (quick is not None) is plain
     assert quick is None or (quick[0], tuple(quick[1]), quick[2]) == (kept, entries, hrefs)
     assert json_pages._plain(files[:1], FLAT) is None
+
+
+@given(
+    st.lists(
+        st.sampled_from([
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.25+05:30",
+            "9999-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+14:00",
+            "0999-12-31T23:30:00-01:00",
+            "8999-12-31T23:59:59-12:00",
+            "2026-01-03",
+            "2026-02-30T00:00:00Z",
+            None,
+        ]),
+        max_size=3,
+    )
+)  # fmt: skip
+def test_all_times_of_a_page_are_read_as_each_of_them_is(texts: list[str | None]) -> None:
+    moments = json_pages._moments([{"upload-time": text} if text else {} for text in texts])
+    assert list(moments) == [read_moment(text) for text in texts]
+    assert all(moment is None or moment.tzinfo is not None for moment in moments)
 
 
 def test_only_what_may_have_moved_is_asked_for_its_place() -> None:
@@ -660,7 +712,8 @@ def file_of(name: str, **more: object) -> dict[str, object]:
     [
         {"project-status": {"status": "archived"}},
         {"files": [file_of(WHEEL, note="\\")]},
-        {"files": [file_of(WHEEL), file_of("thing-1.0.egg")]},
+        {"files": [file_of(WHEEL), file_of("thing-1.0.tar.gz.asc")]},
+        {"files": [file_of(WHEEL), {**file_of("thing-1.0.egg"), "url": "https://h.example.org/thing-2.0.zip"}]},
         {"files": [{"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"}]},
         {"files": [file_of(WHEEL), file_of("thing-1.0.0.tar.gz")]},
         {"files": [file_of(WHEEL, yanked=True), file_of(WHEEL)]},

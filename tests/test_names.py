@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
+from installguard.model import parse_version, version_key, version_key_of
 from installguard.names import canonicalize_name, canonicalize_version
 
 NUMBERS = st.integers(min_value=0, max_value=20).map(str)
@@ -29,3 +30,11 @@ def test_zeros_at_the_end_of_a_release_do_not_count(epoch: str, release: str, en
 @pytest.mark.parametrize(("written", "key"), [("1.0.0", "1"), ("0.0", "0"), ("1!2.0.0rc0", "1!2rc0"), ("10", "10")])
 def test_examples(written: str, key: str) -> None:
     assert canonicalize_version(Version(written)) == key
+
+
+@given(
+    st.builds("{}{}{}".format, st.sampled_from(["", "v", "0!", "1!", " ", "0", "."]), RELEASES, ENDINGS | st.just(".0"))
+    | st.text(alphabet="0１19.!-aZ \n", max_size=8)
+)
+def test_a_version_need_not_be_taken_apart_to_be_compared(text: str) -> None:
+    assert version_key_of(text) == version_key(parse_version(text))

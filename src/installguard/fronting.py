@@ -75,6 +75,7 @@ class Front:
                         searched = over.is_set() or self.index.is_searched(each.upstream, each.project)
                         if each.served and not searched:
                             self.page(each.upstream, each.project)
+                    self.index.settle()
                     pause = min(2 * pause, LONGEST_PAUSE)
                 number = len(asked)
 

@@ -5,6 +5,7 @@ Everything here is a frozen value in its final type; nothing does I/O.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta, timezone
@@ -66,6 +67,18 @@ def version_key(version: AnyVersion) -> str:
             return raw
         case _:
             return canonicalize_version(version)
+
+
+def version_key_of(raw: str) -> str:
+    """Return the same of a version as it is written; what is numbers only, as most are, need not be taken apart."""
+    if _NUMBERS.fullmatch(raw) is None:
+        return version_key(parse_version(raw))
+    while raw.endswith(".0"):
+        raw = raw[:-2]
+    return raw
+
+
+_NUMBERS = re.compile(r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8}))*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

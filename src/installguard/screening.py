@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timezone
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from . import __version__
 from .dataclass import dataclass
 from .index.pages import Decision, Denied, Entry, Hidden, Kind, Page, PageError, alike, named
 from .index.serving import UNJUDGED
-from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key
+from .model import Artifact, Code, Distribution, Level, Release, parse_version, version_key, version_key_of
 from .names import NormalizedName
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ class PageScreen:
     def offered(self, page: Page, release: Release) -> list[Distribution]:
         """Return the files of a release that a page offers."""
         names = named(page.entries)
-        spellings = {each for each in set(names) if release_of(each[1], each[2]) == release}
+        key = version_key(release.version)
+        spellings = {
+            each for each in set(names) if each[1] == release.name and each[2] and version_key_of(each[2]) == key
+        }
         numbers = (number for number, each in enumerate(names) if each in spellings)
         return [self.distribution(page, page.entries[number]) for number in numbers]
 
@@ -107,17 +110,19 @@ class PageScreen:
 
     def is_locked(self, release: Release | None) -> bool:
         """Tell whether a lock file, or a requirement, named the very bytes of a release beforehand."""
-        return release is not None and (release.name, version_key(release.version)) in self._wishes.locked
+        locked = self._wishes.locked
+        return bool(locked) and release is not None and (release.name, version_key(release.version)) in locked
 
     def _decisions(self, page: Page) -> Iterator[tuple[str, Decision]]:
         groups = alike(page.entries, self._judge.young_after())
         hidden = frozenset(self._hidden(page, groups))
+        told_apart = self._told_apart({name for _, name, *_ in groups})
         kinds: dict[tuple[object, ...], list[int]] = {}
         for kind, numbers in groups.items():
             if kind[1] is None:  # there is nothing to know such files by: each is one of its kind
                 kinds.update({(each,): [each] for each in numbers})
-            elif left := [each for each in numbers if each not in hidden]:
-                kinds.setdefault(self._kind(kind), []).extend(left)
+            elif left := [each for each in numbers if each not in hidden] if hidden else numbers:
+                kinds.setdefault(self._kind(kind, told_apart), []).extend(left)
         first = {self.distribution(page, page.entries[each[0]]): each for each in kinds.values()}
         for distribution, ruling in self._stopping(tuple(first)).items():
             if not (self._showing and ruling.finding.code is Code.TOO_YOUNG):
@@ -136,19 +141,27 @@ class PageScreen:
                     found.setdefault(ruling.finding.subject, ruling)
         return {each: found[each] for each in offered if each in found}
 
-    def _kind(self, kind: Kind) -> tuple[object, ...]:
+    def _told_apart(self, names: Iterable[NormalizedName | None]) -> frozenset[NormalizedName]:
+        """Return the projects of which an advisory, or the policy, may tell one version from another."""
+        policy, knows_of = self._judge.policy, self._judge.knows_of
+        return frozenset(
+            each for each in names if each is not None and (knows_of(each) or tells_versions_apart(policy, each))
+        )
+
+    def _kind(self, kind: Kind, told_apart: Collection[NormalizedName]) -> tuple[object, ...]:
         """Return what files have in common that no advisory and no version in the policy tells apart."""
         form, name, version, yanked, young = kind
-        release = release_of(name, version)
-        if name is not None and (self._judge.knows_of(name) or tells_versions_apart(self._judge.policy, name)):
-            return (name, release, form, yanked, young)
-        return (name, release is not None, self.is_locked(release), form, yanked, young)
+        if name is not None and name in told_apart:
+            return (name, release_of(name, version), form, yanked, young)
+        locked = bool(self._wishes.locked) and self.is_locked(release_of(name, version))
+        return (name, version is not None, locked, form, yanked, young)
 
     def _hidden(self, page: Page, groups: Mapping[Kind, Sequence[int]]) -> Iterator[int]:
         """Yield the files that the resolver is not to see yet; an exact pin of one is denied in words instead."""
+        have_young = {name for _, name, *_, young in groups if young}
         by_name: dict[NormalizedName, list[Kind]] = {}
         for kind in groups:
-            if kind[1] is not None and not self._is_pinned(kind[1], kind[2]):
+            if kind[1] is not None and kind[1] in have_young and not self._is_pinned(kind[1], kind[2]):
                 by_name.setdefault(kind[1], []).append(kind)
         for project, kinds in by_name.items():
             numbers = sorted(number for kind in kinds if kind[4] for number in groups[kind])
@@ -173,8 +186,7 @@ class PageScreen:
 
     def _is_pinned(self, name: NormalizedName, version: str | None) -> bool:
         """Tell whether the user asked for one version of a project, or for no version that can be told."""
-        release = release_of(name, version)
-        return release is None or name in self._wishes.pinned or self.is_locked(release)
+        return version is None or name in self._wishes.pinned or self.is_locked(release_of(name, version))
 
 
 class Gate:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import repeat
-from operator import contains
-from typing import Any, NoReturn
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urljoin
 
 from ..dataclass import dataclass
-from ..model import parse_version
+from ..model import FIRST, LAST, version_key_of
 from ..names import canonicalize_name
 from .entries import LONGEST_NAME, LONGEST_URL, PLAIN, Source, make_entry, read_hashes, read_moment, read_status
 from .pages import Entry, Facts, LazyEntries, Named, Page, PageError
 
-JUDGED = ("filename", "url", "hashes", "upload-time", "yanked")
+USELESS = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
+"""Endings of files that indexes have, but no installer takes from one."""
 LONGEST_FILE = 4_096
 """Bytes of what a page says of one file, if it is to be found by its name."""
+MOST_SPELLINGS = 20
+"""Of a project's name, in the names of its sdists."""
 MOST_FILES = 1_000
 """Files of one release that are looked for."""
 ENDINGS = ("-", ".tar.gz", ".zip")
@@ -27,7 +29,11 @@ NESTED = 8
 RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
 """URLs that others give, which need no more looking at either once they are absolute."""
 
-Files = tuple[dict[str, Any], ...]
+EARLY, LATE = FIRST + timedelta(days=2), LAST - timedelta(days=2)
+"""Times between these two are so in every zone."""
+
+Read: TypeAlias = "tuple[tuple[dict[str, Any], ...], Sequence[Entry], Sequence[str], int]"
+"""The files that are entries, these, where they are, and how many others may stay on the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +47,18 @@ class JsonPage:
     hrefs: Sequence[str]
     """Where the index has them, absolute."""
     body: bytes | None
-    """The page as it came, where all of its files are entries and it cannot be read in two ways."""
+    """The page as it came, where all of its files are entries or useless, and it cannot be read in two ways."""
 
     @property
     def searchable(self) -> bool:
         """Whether all files of a release can be found by their names in the page as it came.
 
-        They are named in one way only, no file comes twice, and the page says nothing of the project.
+        They are named in one way only, nothing is escaped, no file comes twice, and nothing is said of the project.
         """
         entries = self.page.entries
-        if self.body is None or not isinstance(entries, LazyEntries) or "project-status" in self.content:
+        if self.body is None or b"\\" in self.body or not isinstance(entries, LazyEntries):
+            return False
+        if "project-status" in self.content:
             return False
         filenames = [file["filename"] for file in self.files]
         versions = {version for _, _, version in entries.named}
@@ -58,7 +66,7 @@ class JsonPage:
             None not in versions
             and len(set(filenames)) == len(filenames)
             and all(map(_is_regular, filenames, entries.named))
-            and len({parse_version(each) for each in versions if each is not None}) == len(versions)
+            and len({version_key_of(each) for each in versions if each is not None}) == len(versions)
         )
 
     def write(self, place: Callable[[Entry], str | None], moved: Collection[str] | None = None) -> bytes:
@@ -82,8 +90,8 @@ class JsonPage:
 
 def read_json(body: bytes, source: Source) -> JsonPage:
     """Read a page; raises `PageError`."""
-    content = _parse(body, source)
-    files, entries, hrefs = _plain(content["files"], source) or _any(content["files"], source)
+    content, twice = _parse(body, source)
+    files, entries, hrefs, useless = _plain(content["files"], source) or _any(content["files"], source)
     project_status = content.get("project-status")
     stated = project_status if isinstance(project_status, dict) else {}
     status, reason = read_status(stated.get("status"), stated.get("reason"))
@@ -94,29 +102,31 @@ def read_json(body: bytes, source: Source) -> JsonPage:
         status=status,
         status_reason=reason,
     )
-    plain = len(files) == len(content["files"]) and _unambiguous(body, files)
+    plain = not twice and len(files) + useless == len(content["files"])
     return JsonPage(page=page, content=content, files=files, hrefs=hrefs, body=body if plain else None)
 
 
-def _any(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry], Sequence[str]]:
-    """Return the files that are entries, these, and where they are."""
+def _any(files: Sequence[object], source: Source) -> Read:
+    """Look at each file."""
     pairs = [(file, entry) for file in files if isinstance(file, dict) and (entry := _entry(file, source)) is not None]
     entries = tuple(entry for _, entry in pairs)
-    return tuple(file for file, _ in pairs), entries, [entry.href for entry in entries]
+    return tuple(file for file, _ in pairs), entries, [entry.href for entry in entries], 0
 
 
-def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Entry], Sequence[str]] | None:
-    """Return the same, the entries to be made later; `None` where one of them has a problem, or another project.
+def _plain(files: Sequence[object], source: Source) -> Read | None:
+    """Do the same, the entries to be made later; return `None` where one of them has a problem, or another project.
 
     What is written in the plainest way, as nearly all is, needs no closer look.
     """
+    project, url_is_plain = source.project, PLAIN.fullmatch
+    if project is None:
+        return None
     kept: list[dict[str, Any]] = []
     names: list[Named] = []
     hrefs: list[str] = []
     ours: dict[str, bool] = {}
-    project, url_is_plain = source.project, PLAIN.fullmatch
-    if project is None:
-        return None
+    beginnings: list[str] = []
+    useless = 0
     for file in files:
         if not isinstance(file, dict):
             continue
@@ -124,18 +134,28 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
         if (
             isinstance(filename, str)
             and isinstance(url, str)
-            and filename.endswith(".whl")
             and "/" not in filename
             and len(filename) <= LONGEST_NAME
             and (href := url if url_is_plain(url) else _joined(url, source.url)).endswith(f"/{filename}")
         ):
-            name, _, rest = filename[:-4].partition("-")
-            if name not in ours:
-                ours[name] = canonicalize_name(name) == project
-            if ours[name] and rest:
-                kept.append(file)
-                hrefs.append(href)
-                names.append(("wheel", project, rest.partition("-")[0].replace("_", "-")))
+            if filename.endswith(".whl"):
+                name, _, rest = filename[:-4].partition("-")
+                if name not in ours:
+                    ours[name] = canonicalize_name(name) == project
+                if ours[name] and rest:
+                    kept.append(file)
+                    hrefs.append(href)
+                    names.append(("wheel", project, rest.partition("-")[0].replace("_", "-")))
+                    continue
+            elif filename.endswith(".tar.gz"):
+                beginning = next(filter(filename.startswith, beginnings), None)
+                if beginning is not None:
+                    kept.append(file)
+                    hrefs.append(href)
+                    names.append(("sdist", project, filename[len(beginning) : -len(".tar.gz")]))
+                    continue
+            elif filename.endswith(USELESS):
+                useless += 1
                 continue
         entry = _entry(file, source)
         if entry is None:
@@ -145,10 +165,13 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
         kept.append(file)
         hrefs.append(entry.href)
         names.append((entry.artifact.kind, project, entry.version))
+        rest = f"{entry.version}.tar.gz"
+        if len(beginnings) < MOST_SPELLINGS and entry.artifact.filename.endswith(f"-{rest}"):
+            beginnings.append(entry.artifact.filename[: -len(rest)])
 
     def facts() -> Iterator[Facts]:
-        for file, (kind, project, version) in zip(kept, names, strict=True):
-            yanked, at = file.get("yanked"), read_moment(file.get("upload-time"))
+        for file, (kind, project, version), at in zip(kept, names, _moments(kept), strict=True):
+            yanked = file.get("yanked")
             yield kind, project, version, isinstance(yanked, str) or bool(yanked), at
 
     def make(number: int) -> Entry:
@@ -157,7 +180,18 @@ def _plain(files: Sequence[object], source: Source) -> tuple[Files, Sequence[Ent
             raise PageError("the index's page was not read as it is written", status=502, where=source.url)
         return entry
 
-    return tuple(kept), LazyEntries(names, facts, make), hrefs
+    return tuple(kept), LazyEntries(names, facts, make), hrefs, useless
+
+
+def _moments(files: Sequence[Mapping[str, Any]]) -> Sequence[datetime | None]:
+    """Return when each file was uploaded."""
+    try:
+        moments = [datetime.fromisoformat(file["upload-time"]) for file in files]
+        if moments and min(moments) >= EARLY and max(moments) < LATE:
+            return moments
+    except (KeyError, ValueError, TypeError):
+        pass  # some without a time, or without a zone; Python 3.10 does not know `Z`
+    return [read_moment(file.get("upload-time")) for file in files]
 
 
 def _is_regular(filename: str, named: Named) -> bool:
@@ -214,28 +248,28 @@ def _joined(url: str, base: str) -> str:
     return joined if PLAIN.fullmatch(joined) else ""
 
 
-def _unambiguous(body: bytes, files: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether no key that is judged comes twice in one object, of which other readers may take the first."""
-    if b"\\" in body or body.count(b'"files"') != 1:
-        return False  # a backslash can hide a key
-    stated = body.count(b'status"')  # once each at most: `project-status`, and `status` in it
-    if stated > 2 or (stated == 2 and body.count(b'"project-status"') != 1):
-        return False
-    return all(body.count(b'"%b"' % key.encode()) == sum(map(contains, files, repeat(key))) for key in JUDGED)
-
-
-def _parse(body: bytes, source: Source) -> dict[str, Any]:
+def _parse(body: bytes, source: Source) -> tuple[dict[str, Any], bool]:
+    """Return what a page says, and whether it can be read in two ways: a key comes twice in one object."""
     import json
 
+    twice = False
+
+    def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal twice
+        found = dict(given)
+        if len(found) != len(given):
+            twice = True
+        return found
+
     try:
-        content = json.loads(body, parse_constant=_no_number)
+        content = json.loads(body, object_pairs_hook=pairs, parse_constant=_no_number)
         files = content["files"] if isinstance(content, dict) else None
     except (ValueError, KeyError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
         raise PageError(f"the index's page is no JSON page: {what}", status=502, where=source.url) from error
     if not isinstance(files, list):
         raise PageError("the index's page has no list of files", status=502, where=source.url)
-    return dict(content)
+    return content, twice
 
 
 def _no_number(text: str) -> NoReturn:

@@ -81,6 +81,8 @@ class JudgedPages:
         self._taken: dict[tuple[str, str | None], tuple[str, Page]] = {}
         """Pages that were taken apart lately, each with its body's digest."""
         self._taken_size = 0
+        self._learned: dict[tuple[str, str | None], Kept] = {}
+        """What is yet to be written down."""
 
     def prepare(self, upstreams: Iterable[Upstream]) -> None:
         """Make ready to ask those of the indexes whose pages are not likely to be fresh."""
@@ -91,6 +93,7 @@ class JudgedPages:
     def close(self) -> None:
         """Hang up on the indexes, and tidy the cache."""
         self._fetcher.close()
+        self.settle()
         for key, project in self._passing:
             self._shelf.drop(key, project)
         if self._wrote:
@@ -180,8 +183,19 @@ class JudgedPages:
             newest = page.entries.newest.timestamp() if page.entries.newest is not None else None
             known = replace(kept, searchable=True, newest=newest)
             self._seen[key] = known
+            with self._lock:
+                self._learned[key] = known
+
+    def settle(self) -> None:
+        """Write down what was learned of pages, for which nobody had to wait."""
+        while True:
+            with self._lock:
+                if not self._learned:
+                    return
+                (key, project), known = self._learned.popitem()
             with suppress(OSError):  # then it is read as a whole again
-                self._shelf.put(upstream.key, project, known, None)
+                if self._shelf.look(key, project) == replace(known, searchable=False, newest=None):
+                    self._shelf.put(key, project, known, None, before=None)
 
     def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
         """Return the page that is kept and its body, fetched again where that is gone or damaged."""
@@ -253,7 +267,7 @@ class JudgedPages:
                         if not answer.lasting:
                             self._passing.add((upstream.key, project))
                 body.close()
-                shelf.put(upstream.key, project, current, path_or_none)
+                shelf.put(upstream.key, project, current, path_or_none, before=kept)
         except OSError as error:
             what = f"the page cannot be kept: {error.strerror or error}"
             raise PageError(what, status=UNJUDGED, where=str(shelf.directory)) from error

@@ -132,9 +132,8 @@ class Shelf:
             with suppress(OSError):
                 Path(name).unlink()
 
-    def put(self, key: str, project: str | None, kept: Kept, body: Path | None) -> None:
-        """Keep what is now known of a page, with the new *body* if there is one."""
-        before = self.look(key, project)
+    def put(self, key: str, project: str | None, kept: Kept, body: Path | None, *, before: Kept | None) -> None:
+        """Keep what is now known of a page, with the new *body* if there is one; *before* is what was known."""
         if body is not None:
             body.replace(self._body(key, project, kept.digest))
         facts = self._facts(key, project)

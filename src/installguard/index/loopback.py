@@ -171,6 +171,11 @@ class LoopbackIndex:
         """Tell whether `offered` and `may_have_younger` need not read the page as a whole."""
         return self._pages.is_searched(upstream, project)
 
+    def settle(self) -> None:
+        """Do what nobody has to wait for."""
+        if self._opened is not None:
+            self._opened.settle()
+
     def prepare(self) -> None:
         """Make ready to ask indexes, if that is likely to be needed: an installer takes a while before it asks."""
         if not self._offline:
