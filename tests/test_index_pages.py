@@ -577,14 +577,16 @@ PLAIN_FILES = st.lists(
 @given(files=PLAIN_FILES)
 @settings(max_examples=500, deadline=None)
 def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: list[dict[str, Any]]) -> None:
-    quick, (kept, entries, hrefs, _) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, slow = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
     if quick is None:
         return
-    assert (quick[0], tuple(quick[1]), quick[2]) == (kept, entries, hrefs)
-    assert named(quick[1]) == named(entries)
+    assert (quick.files, tuple(quick.entries), quick.hrefs) == (slow.files, slow.entries, slow.hrefs)
+    assert quick.absolute == (quick.hrefs == [file["url"] for file in quick.files])
+    assert quick.regular == all(map(json_pages._is_regular, slow.entries))
+    assert named(quick.entries) == named(slow.entries)
     moment = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
     for after in (None, moment):
-        assert alike(quick[1], after) == alike(entries, after)
+        assert alike(quick.entries, after) == alike(slow.entries, after)
 
 
 @pytest.mark.parametrize(
@@ -613,9 +615,10 @@ def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: 
 )
 def test_whatever_is_not_as_it_is_written_is_looked_at(file: object, plain: bool) -> None:
     files = [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}, file]
-    quick, (kept, entries, hrefs, _) = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, slow = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
     assert (quick is not None) is plain
-    assert quick is None or (quick[0], tuple(quick[1]), quick[2]) == (kept, entries, hrefs)
+    assert quick is None or (quick.files, quick.hrefs) == (slow.files, slow.hrefs)
+    assert quick is None or tuple(quick.entries) == slow.entries
     assert json_pages._plain(files[:1], FLAT) is None
 
 

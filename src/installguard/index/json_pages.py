@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 from urllib.parse import urljoin
 
 from ..dataclass import dataclass
@@ -32,8 +32,21 @@ RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
 EARLY, LATE = FIRST + timedelta(days=2), LAST - timedelta(days=2)
 """Times between these two are so in every zone."""
 
-Read: TypeAlias = "tuple[tuple[dict[str, Any], ...], Sequence[Entry], Sequence[str], int]"
-"""The files that are entries, these, where they are, and how many others may stay on the page."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The files of a page that are entries."""
+
+    files: Sequence[dict[str, Any]]
+    entries: Sequence[Entry]
+    hrefs: Sequence[str]
+    """Where the index has them, absolute."""
+    useless: int = 0
+    """How many others may stay on the page: no installer takes them."""
+    absolute: bool = False
+    """Whether the page has all of them where they are, in absolute URLs."""
+    regular: bool = False
+    """Whether each has the version in its name as it is read from that, and nothing unusual behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +55,7 @@ class JsonPage:
 
     page: Page
     content: dict[str, Any]
-    files: tuple[dict[str, Any], ...]
-    """In the order of the page's entries."""
-    hrefs: Sequence[str]
-    """Where the index has them, absolute."""
+    read: Files
     body: bytes | None
     """The page as it came, where all of its files are entries or useless, and it cannot be read in two ways."""
 
@@ -56,16 +66,14 @@ class JsonPage:
         They are named in one way only, nothing is escaped, no file comes twice, and nothing is said of the project.
         """
         entries = self.page.entries
-        if self.body is None or b"\\" in self.body or not isinstance(entries, LazyEntries):
+        if self.body is None or not isinstance(entries, LazyEntries) or not self.read.regular:
             return False
-        if "project-status" in self.content:
+        if b"\\" in self.body or "project-status" in self.content:
             return False
-        filenames = [file["filename"] for file in self.files]
         versions = {version for _, _, version in entries.named}
         return (
             None not in versions
-            and len(set(filenames)) == len(filenames)
-            and all(map(_is_regular, filenames, entries.named))
+            and len({file["filename"] for file in self.read.files}) == len(self.read.files)
             and len({version_key_of(each) for each in versions if each is not None}) == len(versions)
         )
 
@@ -76,10 +84,12 @@ class JsonPage:
         """
         import json
 
+        if self.body is not None and self.read.absolute and moved is not None and not moved:
+            return self.body
         files, untouched = [], True
-        for number, file in enumerate(self.files):
+        for number, file in enumerate(self.read.files):
             stays = moved is not None and file["filename"] not in moved
-            url = self.hrefs[number] if stays else place(self.page.entries[number])
+            url = self.read.hrefs[number] if stays else place(self.page.entries[number])
             untouched = untouched and file["url"] == url
             if url is not None:
                 files.append(file if file["url"] == url else {**file, "url": url})
@@ -91,29 +101,29 @@ class JsonPage:
 def read_json(body: bytes, source: Source) -> JsonPage:
     """Read a page; raises `PageError`."""
     content, twice = _parse(body, source)
-    files, entries, hrefs, useless = _plain(content["files"], source) or _any(content["files"], source)
+    read = _plain(content["files"], source) or _any(content["files"], source)
     project_status = content.get("project-status")
     stated = project_status if isinstance(project_status, dict) else {}
     status, reason = read_status(stated.get("status"), stated.get("reason"))
     page = Page(
         upstream=source.upstream,
         project=source.project,
-        entries=entries,
+        entries=read.entries,
         status=status,
         status_reason=reason,
     )
-    plain = not twice and len(files) + useless == len(content["files"])
-    return JsonPage(page=page, content=content, files=files, hrefs=hrefs, body=body if plain else None)
+    as_it_came = not twice and len(read.files) + read.useless == len(content["files"])
+    return JsonPage(page=page, content=content, read=read, body=body if as_it_came else None)
 
 
-def _any(files: Sequence[object], source: Source) -> Read:
+def _any(files: Sequence[object], source: Source) -> Files:
     """Look at each file."""
     pairs = [(file, entry) for file in files if isinstance(file, dict) and (entry := _entry(file, source)) is not None]
     entries = tuple(entry for _, entry in pairs)
-    return tuple(file for file, _ in pairs), entries, [entry.href for entry in entries], 0
+    return Files(files=[file for file, _ in pairs], entries=entries, hrefs=[entry.href for entry in entries])
 
 
-def _plain(files: Sequence[object], source: Source) -> Read | None:
+def _plain(files: Sequence[object], source: Source) -> Files | None:
     """Do the same, the entries to be made later; return `None` where one of them has a problem, or another project.
 
     What is written in the plainest way, as nearly all is, needs no closer look.
@@ -126,7 +136,7 @@ def _plain(files: Sequence[object], source: Source) -> Read | None:
     hrefs: list[str] = []
     ours: dict[str, bool] = {}
     beginnings: list[str] = []
-    useless = 0
+    useless, absolute, regular = 0, True, True
     for file in files:
         if not isinstance(file, dict):
             continue
@@ -139,13 +149,15 @@ def _plain(files: Sequence[object], source: Source) -> Read | None:
             and (href := url if url_is_plain(url) else _joined(url, source.url)).endswith(f"/{filename}")
         ):
             if filename.endswith(".whl"):
-                name, _, rest = filename[:-4].partition("-")
+                name, _, rest = filename.partition("-")
+                version, dash, _ = rest.partition("-")
                 if name not in ours:
                     ours[name] = canonicalize_name(name) == project
-                if ours[name] and rest:
+                if ours[name] and dash and "_" not in version:
                     kept.append(file)
                     hrefs.append(href)
-                    names.append(("wheel", project, rest.partition("-")[0].replace("_", "-")))
+                    names.append(("wheel", project, version))
+                    absolute = absolute and href is url
                     continue
             elif filename.endswith(".tar.gz"):
                 beginning = next(filter(filename.startswith, beginnings), None)
@@ -153,6 +165,7 @@ def _plain(files: Sequence[object], source: Source) -> Read | None:
                     kept.append(file)
                     hrefs.append(href)
                     names.append(("sdist", project, filename[len(beginning) : -len(".tar.gz")]))
+                    absolute = absolute and href is url
                     continue
             elif filename.endswith(USELESS):
                 useless += 1
@@ -165,14 +178,14 @@ def _plain(files: Sequence[object], source: Source) -> Read | None:
         kept.append(file)
         hrefs.append(entry.href)
         names.append((entry.artifact.kind, project, entry.version))
+        absolute, regular = absolute and entry.href == url, regular and _is_regular(entry)
         rest = f"{entry.version}.tar.gz"
         if len(beginnings) < MOST_SPELLINGS and entry.artifact.filename.endswith(f"-{rest}"):
             beginnings.append(entry.artifact.filename[: -len(rest)])
 
-    def facts() -> Iterator[Facts]:
-        for file, (kind, project, version), at in zip(kept, names, _moments(kept), strict=True):
-            yanked = file.get("yanked")
-            yield kind, project, version, isinstance(yanked, str) or bool(yanked), at
+    def facts() -> Facts:
+        given = [file.get("yanked") for file in kept]
+        return names, [isinstance(yanked, str) or bool(yanked) for yanked in given], _moments(kept)
 
     def make(number: int) -> Entry:
         entry = _entry(kept[number], source)
@@ -180,7 +193,8 @@ def _plain(files: Sequence[object], source: Source) -> Read | None:
             raise PageError("the index's page was not read as it is written", status=502, where=source.url)
         return entry
 
-    return tuple(kept), LazyEntries(names, facts, make), hrefs, useless
+    entries = LazyEntries(names, facts, make)
+    return Files(files=kept, entries=entries, hrefs=hrefs, useless=useless, absolute=absolute, regular=regular)
 
 
 def _moments(files: Sequence[Mapping[str, Any]]) -> Sequence[datetime | None]:
@@ -194,9 +208,9 @@ def _moments(files: Sequence[Mapping[str, Any]]) -> Sequence[datetime | None]:
     return [read_moment(file.get("upload-time")) for file in files]
 
 
-def _is_regular(filename: str, named: Named) -> bool:
-    """Tell whether a file's name has the version as it is read from it, and nothing unusual behind that."""
-    _, found, behind = filename.partition(f"-{named[2]}")
+def _is_regular(entry: Entry) -> bool:
+    filename = entry.artifact.filename
+    _, found, behind = filename.partition(f"-{entry.version}")
     return found != "" and behind.startswith(ENDINGS) and filename.isascii()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias, overload
 
@@ -43,22 +43,22 @@ class Entry:
     """Why it is denied whatever the screen says: another scheme, or a URL that names another file."""
 
 
-Facts: TypeAlias = "tuple[ArtifactKind, NormalizedName | None, str | None, bool, datetime | None]"
-"""Of an entry, all by which a policy tells files of a project apart: kind, project, version, yanked, when uploaded."""
+Facts: TypeAlias = "tuple[Sequence[Named], Sequence[bool], Sequence[datetime | None]]"
+"""All by which a policy tells files of a project apart: what their names say, whether yanked, when uploaded."""
 
 Kind: TypeAlias = "tuple[ArtifactKind, NormalizedName | None, str | None, bool, bool | None]"
-"""What entries have in common: as `Facts`, but last whether they are young, `None` where the index does not say."""
+"""What files have in common: what their names say, whether yanked, whether young (`None` where nobody knows)."""
 
 
 class LazyEntries(Sequence[Entry]):
     """Entries without problems that are made when they are looked at: large pages have thousands."""
 
-    def __init__(self, named: Sequence[Named], facts: Callable[[], Iterator[Facts]], make: Callable[[int], Entry]):
+    def __init__(self, named: Sequence[Named], facts: Callable[[], Facts], make: Callable[[int], Entry]):
         """*named* are kind, project and version of each, *facts* and *make* tell more of all, and all of one."""
         self._named = named
         self._make = make
-        self._facts = facts
-        self._newest: tuple[datetime | None] | None = None
+        self._tell = facts
+        self._told: Facts | None = None
 
     def __len__(self) -> int:
         return len(self._named)
@@ -73,21 +73,17 @@ class LazyEntries(Sequence[Entry]):
         numbers = range(len(self._named))[number]
         return self._make(numbers) if isinstance(numbers, int) else tuple(map(self._make, numbers))
 
-    def facts(self) -> Iterator[Facts]:
-        """Yield the facts of each."""
-        newest: datetime | None = None
-        for each in self._facts():
-            if each[4] is not None and (newest is None or each[4] > newest):
-                newest = each[4]
-            yield each
-        self._newest = (newest,)
+    @property
+    def facts(self) -> Facts:
+        """The facts of all."""
+        if self._told is None:
+            self._told = self._tell()
+        return self._told
 
     @property
     def newest(self) -> datetime | None:
         """The latest time of upload; `None` where none is told."""
-        if self._newest is None:
-            return max((at for *_, at in self._facts() if at is not None), default=None)
-        return self._newest[0]
+        return _latest(self.facts[2])
 
     @property
     def named(self) -> Sequence[Named]:
@@ -97,11 +93,19 @@ class LazyEntries(Sequence[Entry]):
 
 def alike(entries: Sequence[Entry], young_after: datetime | None) -> dict[Kind, list[int]]:
     """Return the numbers of entries by what they have in common; where nothing is young for its age, none is."""
-    groups: dict[Kind, list[int]] = {}
-    for number, (kind, project, version, yanked, at) in enumerate(_facts(entries)):
-        young = None if at is None else young_after is not None and at > young_after
-        groups.setdefault((kind, project, version, yanked, young), []).append(number)
-    return groups
+    told, yanked, moments = entries.facts if isinstance(entries, LazyEntries) else _facts(entries)
+    newest = _latest(moments)
+    if young_after is None or newest is None or newest <= young_after:
+        young = [None if at is None else False for at in moments]
+    else:
+        young = [None if at is None else at > young_after for at in moments]
+    groups: dict[tuple[Named, bool, bool | None], list[int]] = {}
+    for number, key in enumerate(zip(told, yanked, young, strict=True)):
+        if key in groups:
+            groups[key].append(number)
+        else:
+            groups[key] = [number]
+    return {(*key[0], *key[1:]): numbers for key, numbers in groups.items()}
 
 
 def named(entries: Sequence[Entry]) -> Sequence[Named]:
@@ -111,13 +115,13 @@ def named(entries: Sequence[Entry]) -> Sequence[Named]:
     return [(each.artifact.kind, each.project, each.version) for each in entries]
 
 
-def _facts(entries: Sequence[Entry]) -> Iterator[Facts]:
-    if isinstance(entries, LazyEntries):
-        return entries.facts()
-    return (
-        (each.artifact.kind, each.project, each.version, each.artifact.yanked is not None, each.artifact.uploaded_at)
-        for each in entries
-    )
+def _facts(entries: Sequence[Entry]) -> Facts:
+    yanked = [each.artifact.yanked is not None for each in entries]
+    return named(entries), yanked, [each.artifact.uploaded_at for each in entries]
+
+
+def _latest(moments: Sequence[datetime | None]) -> datetime | None:
+    return max([at for at in moments if at is not None], default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
