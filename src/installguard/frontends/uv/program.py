@@ -132,7 +132,7 @@ def _asking(path: str, environ: Mapping[str, str]) -> Iterator[Callable[[], Uv]]
     own = str(Path(path).with_name(Path(path).name.replace("uvx", "uv")))
     with (
         _begin(path, ["--version"], environ) as version,
-        _begin(own, ["help", "--no-pager", "pip", "install"], environ) as usage,
+        _begin(own, ["pip", "install", "--help"], environ) as usage,
     ):
         try:
             yield lambda: Uv(
@@ -165,12 +165,12 @@ def _begin(path: str, arguments: list[str], environ: Mapping[str, str]) -> subpr
     try:
         return subprocess.Popen([path, *arguments], env=plain, stdin=none, stdout=pipe, stderr=none)  # noqa: S603 - the user's own uv
     except OSError as error:
-        raise UnjudgedError(f"cannot be asked for its {arguments[0].strip('-')}: {error}", where=path) from error
+        raise UnjudgedError(f"cannot be asked for its {arguments[-1].strip('-')}: {error}", where=path) from error
 
 
 def _said(asked: subprocess.Popen[bytes]) -> str:
     """Return what a process says; raises `UnjudgedError` where it fails, or takes too long."""
-    path, what, *_ = map(str, asked.args)  # type: ignore[arg-type]  # a list, as it was given
+    path, *_, what = map(str, asked.args)  # type: ignore[arg-type]  # a list, as it was given
     try:
         said, _ = asked.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:
