@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from installguard.index.fetching import Network, decoded
-from installguard.index.judged import Room
+from installguard.index.room import Room
 from installguard.index.upstream import Upstream
 
 from .index_site import JSON, Front, Reply, Site, clock_of_the_system, entry, get, own_certificate, serve_site

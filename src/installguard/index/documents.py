@@ -9,7 +9,7 @@ from .pages import PageError
 
 if TYPE_CHECKING:
     from .html_pages import HtmlPage
-    from .json_pages import JsonPage
+    from .json_pages import JsonPage, Parsed
 
     Document: TypeAlias = JsonPage | HtmlPage
 
@@ -23,13 +23,13 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def read_document(body: bytes, content_type: str, source: Source) -> Document:
-    """Read a page; raises `PageError` for what is none."""
+def read_document(body: bytes, content_type: str, source: Source, parsed: Parsed | None = None) -> Document:
+    """Read a page, of which *parsed* is what it says if it is JSON and that is known; raises `PageError`."""
     kind = media_type(content_type)
     if kind == JSON:
         from .json_pages import read_json
 
-        return read_json(body, source)
+        return read_json(body, source, parsed)
     if kind in HTML:
         from .html_pages import read_html
 

@@ -98,9 +98,46 @@ class JsonPage:
         return json.dumps({**self.content, "files": files}, separators=(",", ":")).encode()
 
 
-def read_json(body: bytes, source: Source) -> JsonPage:
-    """Read a page; raises `PageError`."""
-    content, twice = _parse(body, source)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What a page says."""
+
+    content: dict[str, Any]
+    twice: bool
+    """Whether a key comes twice in one object, of which other readers may take the first."""
+
+
+class Parser:
+    """Parses JSON, and notes whether any key came twice in one object."""
+
+    def __init__(self) -> None:
+        self.twice = False
+
+    def parse(self, text: str | bytes) -> Any:
+        """Return the value that is the whole of *text*; raises `ValueError`, `RecursionError`."""
+        import json
+
+        return json.loads(text, object_pairs_hook=self._object, parse_constant=_no_number)
+
+    def parse_first(self, text: str) -> tuple[Any, int]:
+        """Return the value that *text* begins with, and where that ends; raises the same."""
+        import json
+
+        return json.JSONDecoder(object_pairs_hook=self._object, parse_constant=_no_number).raw_decode(text)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            self.twice = True
+        return found
+
+
+def read_json(body: bytes, source: Source, parsed: Parsed | None = None) -> JsonPage:
+    """Read a page, of which *parsed* is what it says where that is known already; raises `PageError`."""
+    parsed = parsed or _parse(body, source)
+    content = parsed.content
+    if not isinstance(content.get("files"), list):
+        raise PageError("the index's page has no list of files", status=502, where=source.url)
     read = _plain(content["files"], source) or _any(content["files"], source)
     project_status = content.get("project-status")
     stated = project_status if isinstance(project_status, dict) else {}
@@ -112,7 +149,7 @@ def read_json(body: bytes, source: Source) -> JsonPage:
         status=status,
         status_reason=reason,
     )
-    as_it_came = not twice and len(read.files) + read.useless == len(content["files"])
+    as_it_came = not parsed.twice and len(read.files) + read.useless == len(content["files"])
     return JsonPage(page=page, content=content, read=read, body=body if as_it_came else None)
 
 
@@ -262,28 +299,16 @@ def _joined(url: str, base: str) -> str:
     return joined if PLAIN.fullmatch(joined) else ""
 
 
-def _parse(body: bytes, source: Source) -> tuple[dict[str, Any], bool]:
-    """Return what a page says, and whether it can be read in two ways: a key comes twice in one object."""
-    import json
-
-    twice = False
-
-    def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal twice
-        found = dict(given)
-        if len(found) != len(given):
-            twice = True
-        return found
-
+def _parse(body: bytes, source: Source) -> Parsed:
+    parser = Parser()
     try:
-        content = json.loads(body, object_pairs_hook=pairs, parse_constant=_no_number)
-        files = content["files"] if isinstance(content, dict) else None
-    except (ValueError, KeyError, RecursionError) as error:
+        content = parser.parse(body)
+    except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
         raise PageError(f"the index's page is no JSON page: {what}", status=502, where=source.url) from error
-    if not isinstance(files, list):
-        raise PageError("the index's page has no list of files", status=502, where=source.url)
-    return content, twice
+    if not isinstance(content, dict):
+        raise PageError("the index's page is no JSON page: no object", status=502, where=source.url)
+    return Parsed(content=content, twice=parser.twice)
 
 
 def _no_number(text: str) -> NoReturn:

@@ -13,12 +13,14 @@ from urllib.parse import quote
 
 from ..dataclass import replace
 from ..names import NormalizedName
+from .arriving import Arriving
 from .documents import read_document, written_type
 from .entries import Source
 from .fetching import Fetched, Unchanged
 from .keeping import Kept, Shelf, Validators, Writing, confirmed
 from .local import read_local
 from .pages import Denied, Entry, Hidden, LazyEntries, Page, PageError, Screen
+from .room import Room
 from .serving import UNJUDGED, Answer, Request, printable
 from .upstream import Credentials, Upstream
 
@@ -72,6 +74,7 @@ class JudgedPages:
         self._now = now
         self._offline = offline
         self._room = Room(ROOM)
+        self._arriving = Room(ROOM // 2)
         self._lock = threading.Lock()
         self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
         self._passing: set[tuple[str, str | None]] = set()
@@ -155,19 +158,23 @@ class JudgedPages:
         """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
         self._screen.digest()  # before anything is fetched: it may be that nothing is to be judged at all
         redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
-        kept, body = self._current(upstream, project, redo=redo)
-        self._seen[upstream.key, project] = kept
-        tag = self._tag(upstream, kept)
-        if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
-            return Answer(status=304, headers=_caching(tag))
-        with self._room.taken(kept.size):
-            if body is None:
-                kept, body = self._loaded(upstream, project, kept)
-                self._seen[upstream.key, project] = kept
-                tag = self._tag(upstream, kept)
-            document = read_document(body, kept.content_type, _source(upstream, project, kept))
-            written = document.write(*self._places(upstream, document.page))
-            self._note(upstream, project, kept, document)
+        with Arriving(self._arriving) as arriving:
+            kept, body = self._current(upstream, project, redo=redo, seen=arriving)
+            self._seen[upstream.key, project] = kept
+            tag = self._tag(upstream, kept)
+            if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
+                return Answer(status=304, headers=_caching(tag))
+            with self._room.taken(kept.size):
+                parsed = arriving.content()
+                if body is None:
+                    before = kept.digest
+                    kept, body = self._loaded(upstream, project, kept)
+                    self._seen[upstream.key, project] = kept
+                    tag = self._tag(upstream, kept)
+                    parsed = parsed if kept.digest == before else None
+                document = read_document(body, kept.content_type, _source(upstream, project, kept), parsed)
+                written = document.write(*self._places(upstream, document.page))
+                self._note(upstream, project, kept, document)
         headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
         return Answer(status=200, body=written, headers=headers)
 
@@ -202,7 +209,7 @@ class JudgedPages:
         body = self._shelf.body(upstream.key, project, kept)
         if body is None:
             self._shelf.drop(upstream.key, project)
-            kept, _ = self._current(upstream, project, redo=True)
+            kept, _ = self._current(upstream, project, redo=True, seen=lambda data: None)
             body = self._shelf.body(upstream.key, project, kept)
         if body is None:
             raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
@@ -235,8 +242,13 @@ class JudgedPages:
         facts = (kept.digest, kept.url, kept.content_type, self._screen.digest(), self._base, upstream.key)
         return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
 
-    def _current(self, upstream: Upstream, project: NormalizedName | None, *, redo: bool) -> tuple[Kept, bytes | None]:
-        """Return what is known of the page as it is now, and its body where that is at hand; raises `PageError`."""
+    def _current(
+        self, upstream: Upstream, project: NormalizedName | None, *, redo: bool, seen: Callable[[bytes], None]
+    ) -> tuple[Kept, bytes | None]:
+        """Return what is known of the page as it is now, and its body where that is at hand; raises `PageError`.
+
+        *seen* is given each block that comes from the index.
+        """
         if upstream.local:
             return read_local(upstream, project, most=LARGEST_PAGE)
         with self._alone(upstream.key, project):
@@ -247,14 +259,16 @@ class JudgedPages:
                 return kept, None
             if kept is not None and kept.fresh(self._now()) and not redo:
                 return kept, None
-            return self._fetched(upstream, project, kept), None
+            return self._fetched(upstream, project, kept, seen), None
 
-    def _fetched(self, upstream: Upstream, project: NormalizedName | None, kept: Kept | None) -> Kept:
+    def _fetched(
+        self, upstream: Upstream, project: NormalizedName | None, kept: Kept | None, seen: Callable[[bytes], None]
+    ) -> Kept:
         """Ask the index for the page, or whether it is still the one that is kept; raises `PageError`."""
         url, shelf = upstream.page_url(project), self._shelf
         known = kept.validators if kept else Validators()
         try:
-            with shelf.writing(upstream.key, most=LARGEST_PAGE, where=url) as (body, path):
+            with shelf.writing(upstream.key, most=LARGEST_PAGE, where=url, seen=seen) as (body, path):
                 answer = self._fetcher.fetch(upstream, url, known, body)
                 now, self._wrote = self._now(), True
                 match answer:
@@ -280,29 +294,6 @@ class JudgedPages:
             lock = self._one_at_a_time.setdefault((key, project), threading.Lock())
         with lock:
             yield
-
-
-class Room:
-    """Bounds how many bytes of pages are worked on at the same time."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free = size
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Wait until there is room for *size* bytes, and take it; what is larger than all has it alone."""
-        size = min(size, self._size)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += size
-                self._changed.notify_all()
 
 
 def _caching(tag: str) -> tuple[tuple[str, str], ...]:

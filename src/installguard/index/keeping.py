@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -59,10 +59,13 @@ class Kept:
 
 
 class Writing:
-    """A body on its way to disk, at most *most* bytes of it."""
+    """A body on its way to disk, at most *most* bytes of it; *seen* is given each block too."""
 
-    def __init__(self, file: BinaryIO, most: int, where: str) -> None:
+    def __init__(
+        self, file: BinaryIO, most: int, where: str, seen: Callable[[bytes], None] = lambda data: None
+    ) -> None:
         self._file = file
+        self._seen = seen
         self._hash = hashlib.sha256()
         self._most = most
         self._where = where
@@ -77,6 +80,7 @@ class Writing:
             )
         self._hash.update(data)
         self._file.write(data)
+        self._seen(data)
 
     def close(self) -> None:
         """Be done with it, so that it can be moved."""
@@ -120,14 +124,16 @@ class Shelf:
         return body if not verify or hashlib.sha256(body).hexdigest() == kept.digest else None
 
     @contextmanager
-    def writing(self, key: str, *, most: int, where: str) -> Iterator[tuple[Writing, Path]]:
+    def writing(
+        self, key: str, *, most: int, where: str, seen: Callable[[bytes], None] = lambda data: None
+    ) -> Iterator[tuple[Writing, Path]]:
         """Open a new body; unless it is put on the shelf, it is gone afterwards."""
         folder = self.directory / key
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = _new_file(folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                yield Writing(file, most, where), Path(name)
+                yield Writing(file, most, where, seen), Path(name)
         finally:
             with suppress(OSError):
                 Path(name).unlink()
