@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
 from installguard.errors import UsageError
-from installguard.index import json_pages
+from installguard.index import json_files, json_pages
 from installguard.index.documents import read_document
 from installguard.index.entries import Source, read_moment
 from installguard.index.filenames import read_filename
@@ -465,7 +465,7 @@ def test_every_file_on_a_json_page_that_is_written_has_been_judged_under_its_nam
     written = [
         file
         for file in json.loads(document.write(href))["files"]
-        if not (file["filename"].endswith(json_pages.USELESS) and file["url"].endswith(f"/{file['filename']}"))
+        if not (file["filename"].endswith(json_files.USELESS) and file["url"].endswith(f"/{file['filename']}"))
     ]
     assert [file["filename"] for file in written] == names(document.page)
     for file, entry in zip(written, document.page.entries, strict=True):
@@ -550,6 +550,13 @@ def plain_file(name: str, place: str, more: dict[str, Any]) -> dict[str, Any]:
     return {"filename": name, "url": f"{place}{name}", **more}
 
 
+def plainly(files: list[Any], source: Source) -> json_files.Files | None:
+    plain = json_files.PlainFiles(source)
+    for each in files:
+        plain.add([each])
+    return plain.all()
+
+
 PLAIN_FILES = st.lists(
     st.builds(
         plain_file,
@@ -577,12 +584,12 @@ PLAIN_FILES = st.lists(
 @given(files=PLAIN_FILES)
 @settings(max_examples=500, deadline=None)
 def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: list[dict[str, Any]]) -> None:
-    quick, slow = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, slow = plainly(files, SOURCE), json_files.read_each(files, SOURCE)
     if quick is None:
         return
     assert (quick.files, tuple(quick.entries), quick.hrefs) == (slow.files, slow.entries, slow.hrefs)
     assert quick.absolute == (quick.hrefs == [file["url"] for file in quick.files])
-    assert quick.regular == all(map(json_pages._is_regular, slow.entries))
+    assert quick.regular == all(map(json_files.is_regular, slow.entries))
     assert named(quick.entries) == named(slow.entries)
     moment = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
     for after in (None, moment):
@@ -615,11 +622,11 @@ def test_a_page_that_needs_no_looking_at_is_read_as_if_it_were_looked_at(files: 
 )
 def test_whatever_is_not_as_it_is_written_is_looked_at(file: object, plain: bool) -> None:
     files = [{"filename": WHEEL, "url": f"https://h.example.org/{WHEEL}"}, file]
-    quick, slow = json_pages._plain(files, SOURCE), json_pages._any(files, SOURCE)
+    quick, slow = plainly(files, SOURCE), json_files.read_each(files, SOURCE)
     assert (quick is not None) is plain
     assert quick is None or (quick.files, quick.hrefs) == (slow.files, slow.hrefs)
     assert quick is None or tuple(quick.entries) == slow.entries
-    assert json_pages._plain(files[:1], FLAT) is None
+    assert plainly(files[:1], FLAT) is None
 
 
 @given(
@@ -639,7 +646,7 @@ def test_whatever_is_not_as_it_is_written_is_looked_at(file: object, plain: bool
     )
 )  # fmt: skip
 def test_all_times_of_a_page_are_read_as_each_of_them_is(texts: list[str | None]) -> None:
-    moments = json_pages._moments([{"upload-time": text} if text else {} for text in texts])
+    moments = json_files._moments([{"upload-time": text} if text else {} for text in texts])
     assert list(moments) == [read_moment(text) for text in texts]
     assert all(moment is None or moment.tzinfo is not None for moment in moments)
 
@@ -662,7 +669,7 @@ def test_only_what_may_have_moved_is_asked_for_its_place() -> None:
 
 def test_large_pages_are_read_without_making_their_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    monkeypatch.setattr(json_pages, "make_entry", lambda *_, **__: made.append(1))
+    monkeypatch.setattr(json_files, "make_entry", lambda *_, **__: made.append(1))
     wheels = [f"thing-{n}-py3-none-any.whl" for n in range(1000)]
     files = [{"filename": each, "url": f"https://h.example.org/{each}"} for each in wheels]
     page = read_json(*files).page

@@ -8,6 +8,8 @@ from codecs import getincrementaldecoder
 from types import TracebackType
 from typing import Any
 
+from .entries import Source
+from .json_files import PlainFiles
 from .json_pages import Parsed, Parser
 from .room import Room
 
@@ -24,8 +26,8 @@ class Arriving:
     one way only. Where a part is not valid, or nothing is to be gained, the page is parsed as a whole in the end.
     """
 
-    def __init__(self, room: Room) -> None:
-        """What is parsed takes *room*, as long as there is some, until the end."""
+    def __init__(self, source: Source, room: Room) -> None:
+        """*source* is where the page is asked for; what is parsed takes *room*, as long as there is some."""
         self._room = room
         self._taken = 0
         self._decoder = getincrementaldecoder("utf-8")()
@@ -34,6 +36,8 @@ class Arriving:
         """What comes before the list of files, once that is known."""
         self._pending = ""
         self._files: list[Any] = []
+        self._blocks: list[bytes] = []
+        self._plain = PlainFiles(source)
         self._hopeless = False
 
     def __enter__(self) -> Arriving:
@@ -46,6 +50,7 @@ class Arriving:
         """Take the next bytes."""
         if self._hopeless:
             return
+        self._blocks.append(data)
         try:
             self._pending += self._decoder.decode(data)
             self._hopeless = len(self._pending) >= CHUNK and not self._parse()
@@ -53,6 +58,10 @@ class Arriving:
             self._hopeless = True
         if self._hopeless:
             self._forget()
+
+    def body(self) -> bytes | None:
+        """Return the page as it came; `None` where that is to be found on the shelf."""
+        return b"".join(self._blocks) or None
 
     def content(self) -> Parsed | None:
         """Return what parsing the whole page gives, now that all of it is there; `None` where that is to be done."""
@@ -67,10 +76,12 @@ class Arriving:
             return None
         if not isinstance(content, dict) or content.get("files") != marker:
             return None
-        return Parsed(content={**content, "files": [*self._files, *rest]}, twice=self._parser.twice)
+        self._plain.add(rest)
+        files = [*self._files, *rest]
+        return Parsed(content={**content, "files": files}, twice=self._parser.twice, files=self._plain)
 
     def _forget(self) -> None:
-        self._files, self._pending = [], ""
+        self._files, self._blocks, self._pending = [], [], ""
         self._room.give_back(self._taken)
         self._taken = 0
 
@@ -87,6 +98,8 @@ class Arriving:
         if not self._room.take(end):
             return False
         self._taken += end
-        self._files += self._parser.parse(f"[{self._pending[:end]}]")
+        files = self._parser.parse(f"[{self._pending[:end]}]")
+        self._files += files
+        self._plain.add(files)
         self._pending = self._pending[end + 1 :]
         return True

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn
-from urllib.parse import urljoin
 
 from ..dataclass import dataclass
-from ..model import FIRST, LAST, version_key_of
-from ..names import canonicalize_name
-from .entries import LONGEST_NAME, LONGEST_URL, PLAIN, Source, make_entry, read_hashes, read_moment, read_status
-from .pages import Entry, Facts, LazyEntries, Named, Page, PageError
+from ..model import version_key_of
+from .entries import Source, read_status
+from .json_files import ENDINGS, Files, PlainFiles, entry_of, read_each
+from .pages import Entry, LazyEntries, Page, PageError
 
-USELESS = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
-"""Endings of files that indexes have, but no installer takes from one."""
 LONGEST_FILE = 4_096
 """Bytes of what a page says of one file, if it is to be found by its name."""
-MOST_SPELLINGS = 20
-"""Of a project's name, in the names of its sdists."""
 MOST_FILES = 1_000
 """Files of one release that are looked for."""
-ENDINGS = ("-", ".tar.gz", ".zip")
-"""What stands behind the version in the name of a file."""
 NESTED = 8
 """Objects that may lie in it before its name."""
-RELATIVE = re.compile(r"[A-Za-z0-9._~+/-]+(#[A-Za-z0-9=_-]*)?")
-"""URLs that others give, which need no more looking at either once they are absolute."""
-
-EARLY, LATE = FIRST + timedelta(days=2), LAST - timedelta(days=2)
-"""Times between these two are so in every zone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """The files of a page that are entries."""
-
-    files: Sequence[dict[str, Any]]
-    entries: Sequence[Entry]
-    hrefs: Sequence[str]
-    """Where the index has them, absolute."""
-    useless: int = 0
-    """How many others may stay on the page: no installer takes them."""
-    absolute: bool = False
-    """Whether the page has all of them where they are, in absolute URLs."""
-    regular: bool = False
-    """Whether each has the version in its name as it is read from that, and nothing unusual behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +75,8 @@ class Parsed:
     content: dict[str, Any]
     twice: bool
     """Whether a key comes twice in one object, of which other readers may take the first."""
+    files: PlainFiles | None = None
+    """Its files, where they have been read."""
 
 
 class Parser:
@@ -138,7 +110,11 @@ def read_json(body: bytes, source: Source, parsed: Parsed | None = None) -> Json
     content = parsed.content
     if not isinstance(content.get("files"), list):
         raise PageError("the index's page has no list of files", status=502, where=source.url)
-    read = _plain(content["files"], source) or _any(content["files"], source)
+    plain = parsed.files
+    if plain is None or plain.source != source:
+        plain = PlainFiles(source)
+        plain.add(content["files"])
+    read = plain.all() or read_each(content["files"], source)
     project_status = content.get("project-status")
     stated = project_status if isinstance(project_status, dict) else {}
     status, reason = read_status(stated.get("status"), stated.get("reason"))
@@ -151,104 +127,6 @@ def read_json(body: bytes, source: Source, parsed: Parsed | None = None) -> Json
     )
     as_it_came = not parsed.twice and len(read.files) + read.useless == len(content["files"])
     return JsonPage(page=page, content=content, read=read, body=body if as_it_came else None)
-
-
-def _any(files: Sequence[object], source: Source) -> Files:
-    """Look at each file."""
-    pairs = [(file, entry) for file in files if isinstance(file, dict) and (entry := _entry(file, source)) is not None]
-    entries = tuple(entry for _, entry in pairs)
-    return Files(files=[file for file, _ in pairs], entries=entries, hrefs=[entry.href for entry in entries])
-
-
-def _plain(files: Sequence[object], source: Source) -> Files | None:
-    """Do the same, the entries to be made later; return `None` where one of them has a problem, or another project.
-
-    What is written in the plainest way, as nearly all is, needs no closer look.
-    """
-    project, url_is_plain = source.project, PLAIN.fullmatch
-    if project is None:
-        return None
-    kept: list[dict[str, Any]] = []
-    names: list[Named] = []
-    hrefs: list[str] = []
-    ours: dict[str, bool] = {}
-    beginnings: list[str] = []
-    useless, absolute, regular = 0, True, True
-    for file in files:
-        if not isinstance(file, dict):
-            continue
-        filename, url = file.get("filename"), file.get("url")
-        if (
-            isinstance(filename, str)
-            and isinstance(url, str)
-            and "/" not in filename
-            and len(filename) <= LONGEST_NAME
-            and (href := url if url_is_plain(url) else _joined(url, source.url)).endswith(f"/{filename}")
-        ):
-            if filename.endswith(".whl"):
-                name, _, rest = filename.partition("-")
-                version, dash, _ = rest.partition("-")
-                if name not in ours:
-                    ours[name] = canonicalize_name(name) == project
-                if ours[name] and dash and "_" not in version:
-                    kept.append(file)
-                    hrefs.append(href)
-                    names.append(("wheel", project, version))
-                    absolute = absolute and href is url
-                    continue
-            elif filename.endswith(".tar.gz"):
-                beginning = next(filter(filename.startswith, beginnings), None)
-                if beginning is not None:
-                    kept.append(file)
-                    hrefs.append(href)
-                    names.append(("sdist", project, filename[len(beginning) : -len(".tar.gz")]))
-                    absolute = absolute and href is url
-                    continue
-            elif filename.endswith(USELESS):
-                useless += 1
-                continue
-        entry = _entry(file, source)
-        if entry is None:
-            continue
-        if entry.problem is not None or entry.project != project:
-            return None
-        kept.append(file)
-        hrefs.append(entry.href)
-        names.append((entry.artifact.kind, project, entry.version))
-        absolute, regular = absolute and entry.href == url, regular and _is_regular(entry)
-        rest = f"{entry.version}.tar.gz"
-        if len(beginnings) < MOST_SPELLINGS and entry.artifact.filename.endswith(f"-{rest}"):
-            beginnings.append(entry.artifact.filename[: -len(rest)])
-
-    def facts() -> Facts:
-        given = [file.get("yanked") for file in kept]
-        return names, [isinstance(yanked, str) or bool(yanked) for yanked in given], _moments(kept)
-
-    def make(number: int) -> Entry:
-        entry = _entry(kept[number], source)
-        if entry is None or entry.problem is not None:
-            raise PageError("the index's page was not read as it is written", status=502, where=source.url)
-        return entry
-
-    entries = LazyEntries(names, facts, make)
-    return Files(files=kept, entries=entries, hrefs=hrefs, useless=useless, absolute=absolute, regular=regular)
-
-
-def _moments(files: Sequence[Mapping[str, Any]]) -> Sequence[datetime | None]:
-    """Return when each file was uploaded."""
-    try:
-        moments = [datetime.fromisoformat(file["upload-time"]) for file in files]
-        if moments and min(moments) >= EARLY and max(moments) < LATE:
-            return moments
-    except (KeyError, ValueError, TypeError):
-        pass  # some without a time, or without a zone; Python 3.10 does not know `Z`
-    return [read_moment(file.get("upload-time")) for file in files]
-
-
-def _is_regular(entry: Entry) -> bool:
-    filename = entry.artifact.filename
-    _, found, behind = filename.partition(f"-{entry.version}")
-    return found != "" and behind.startswith(ENDINGS) and filename.isascii()
 
 
 def entries_of(body: bytes, version: str, source: Source) -> tuple[Entry, ...] | None:
@@ -268,7 +146,7 @@ def entries_of(body: bytes, version: str, source: Source) -> tuple[Entry, ...] |
         file, at = _object_around(body, at)
         if file is None or len(found) >= MOST_FILES:
             return None
-        entry = _entry(file, source)
+        entry = entry_of(file, source)
         if entry is not None and entry.project == source.project and entry.version == version:
             found[entry.artifact.filename] = entry
     return tuple(found.values()) or None
@@ -293,12 +171,6 @@ def _object_around(body: bytes, at: int) -> tuple[dict[str, Any] | None, int]:
     return None, at
 
 
-def _joined(url: str, base: str) -> str:
-    """Return a URL relative to a page's as an absolute one, where both are written plainly; `""` where not."""
-    joined = urljoin(base, url) if len(url) <= LONGEST_URL and RELATIVE.fullmatch(url) else ""
-    return joined if PLAIN.fullmatch(joined) else ""
-
-
 def _parse(body: bytes, source: Source) -> Parsed:
     parser = Parser()
     try:
@@ -313,17 +185,3 @@ def _parse(body: bytes, source: Source) -> Parsed:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON")
-
-
-def _entry(file: Mapping[str, Any], source: Source) -> Entry | None:
-    filename, url, hashes, yanked = file.get("filename"), file.get("url"), file.get("hashes"), file.get("yanked")
-    if not isinstance(filename, str) or not isinstance(url, str):
-        return None
-    return make_entry(
-        source,
-        filename,
-        url,
-        hashes=read_hashes(hashes) if isinstance(hashes, dict) else (),
-        uploaded_at=read_moment(file.get("upload-time")),
-        yanked=yanked if isinstance(yanked, str) else ("" if yanked else None),
-    )

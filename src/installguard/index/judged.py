@@ -111,7 +111,7 @@ class JudgedPages:
         if upstream.local:
             with suppress(PageError):
                 facts, content = read_local(upstream, project, most=LARGEST_PAGE)
-                return read_document(content, facts.content_type, _source(upstream, project, facts)).page
+                return read_document(content, facts.content_type, _source(upstream, project, facts.url)).page
             return None
         kept = self._seen.get((upstream.key, project))
         digest, page = self._taken.get((upstream.key, project), ("", None))
@@ -124,7 +124,7 @@ class JudgedPages:
         if kept is None or body is None:
             return None
         with suppress(PageError):
-            return read_document(body, kept.content_type, _source(upstream, project, kept)).page
+            return read_document(body, kept.content_type, _source(upstream, project, kept.url)).page
         return None
 
     def offered(self, upstream: Upstream, project: NormalizedName | None, version: str) -> Page | None:
@@ -132,7 +132,7 @@ class JudgedPages:
         from .json_pages import entries_of
 
         kept, body = self._searched(upstream, project)
-        source = _source(upstream, project, kept) if kept is not None else None
+        source = _source(upstream, project, kept.url) if kept is not None else None
         entries = entries_of(body, version, source) if source is not None and body is not None else None
         return Page(upstream=upstream, project=project, entries=entries) if entries else self.page(upstream, project)
 
@@ -158,21 +158,19 @@ class JudgedPages:
         """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
         self._screen.digest()  # before anything is fetched: it may be that nothing is to be judged at all
         redo = REDO.search(request.headers.get("cache-control", "").lower()) is not None
-        with Arriving(self._arriving) as arriving:
+        with Arriving(_source(upstream, project, upstream.page_url(project)), self._arriving) as arriving:
             kept, body = self._current(upstream, project, redo=redo, seen=arriving)
             self._seen[upstream.key, project] = kept
             tag = self._tag(upstream, kept)
             if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
                 return Answer(status=304, headers=_caching(tag))
             with self._room.taken(kept.size):
-                parsed = arriving.content()
+                body, parsed = body or arriving.body(), arriving.content()
                 if body is None:
-                    before = kept.digest
                     kept, body = self._loaded(upstream, project, kept)
                     self._seen[upstream.key, project] = kept
                     tag = self._tag(upstream, kept)
-                    parsed = parsed if kept.digest == before else None
-                document = read_document(body, kept.content_type, _source(upstream, project, kept), parsed)
+                document = read_document(body, kept.content_type, _source(upstream, project, kept.url), parsed)
                 written = document.write(*self._places(upstream, document.page))
                 self._note(upstream, project, kept, document)
         headers = (("Content-Type", written_type(kept.content_type)), *_caching(tag))
@@ -301,8 +299,8 @@ def _caching(tag: str) -> tuple[tuple[str, str], ...]:
     return ("ETag", tag), ("Cache-Control", "no-cache")
 
 
-def _source(upstream: Upstream, project: NormalizedName | None, kept: Kept) -> Source:
-    return Source(upstream=upstream, project=project, url=kept.url, index=upstream.address)
+def _source(upstream: Upstream, project: NormalizedName | None, url: str) -> Source:
+    return Source(upstream=upstream, project=project, url=url, index=upstream.address)
 
 
 def _kept(answer: Fetched, body: Writing, now: float) -> Kept:

@@ -53,15 +53,13 @@ Kind: TypeAlias = "tuple[ArtifactKind, NormalizedName | None, str | None, bool, 
 class LazyEntries(Sequence[Entry]):
     """Entries without problems that are made when they are looked at: large pages have thousands."""
 
-    def __init__(self, named: Sequence[Named], facts: Callable[[], Facts], make: Callable[[int], Entry]):
-        """*named* are kind, project and version of each, *facts* and *make* tell more of all, and all of one."""
-        self._named = named
+    def __init__(self, facts: Facts, make: Callable[[int], Entry]):
+        """*facts* are those of all, *make* makes one."""
+        self.facts = facts
         self._make = make
-        self._tell = facts
-        self._told: Facts | None = None
 
     def __len__(self) -> int:
-        return len(self._named)
+        return len(self.named)
 
     @overload
     def __getitem__(self, number: int) -> Entry: ...
@@ -70,15 +68,8 @@ class LazyEntries(Sequence[Entry]):
     def __getitem__(self, number: slice) -> Sequence[Entry]: ...
 
     def __getitem__(self, number: int | slice) -> Entry | Sequence[Entry]:
-        numbers = range(len(self._named))[number]
+        numbers = range(len(self.named))[number]
         return self._make(numbers) if isinstance(numbers, int) else tuple(map(self._make, numbers))
-
-    @property
-    def facts(self) -> Facts:
-        """The facts of all."""
-        if self._told is None:
-            self._told = self._tell()
-        return self._told
 
     @property
     def newest(self) -> datetime | None:
@@ -88,7 +79,7 @@ class LazyEntries(Sequence[Entry]):
     @property
     def named(self) -> Sequence[Named]:
         """Kind, project and version of each."""
-        return self._named
+        return self.facts[0]
 
 
 def alike(entries: Sequence[Entry], young_after: datetime | None) -> dict[Kind, list[int]]:
