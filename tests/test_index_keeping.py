@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from installguard.index.addresses import Address
 from installguard.index.entries import read_moment
-from installguard.index.keeping import Kept, Shelf
+from installguard.index.keeping import SMALL, Kept, Shelf
 from installguard.index.pages import PageError
 
 
 def keep(shelf: Shelf, project: str, body: bytes, *, age: float = 0.0) -> Kept:
     """Put a page on the shelf whose files were last changed *age* seconds ago."""
-    with shelf.writing("key", most=1 << 20, where="here") as (writing, path):
+    with shelf.writing("key", most=1 << 20, where="here") as writing:
         writing.write(body)
         kept = Kept(
             url="https://index.example.org/",
@@ -29,7 +30,7 @@ def keep(shelf: Shelf, project: str, body: bytes, *, age: float = 0.0) -> Kept:
             last_modified=None,
         )
         writing.close()
-        shelf.put("key", project, kept, path, before=shelf.look("key", project))
+        shelf.put("key", project, kept, writing.path or writing.body, before=shelf.look("key", project))
     for each in (shelf.directory / "key").glob(f"page-{project}.*"):
         stat = each.stat()
         os.utime(each, (stat.st_atime - age, stat.st_mtime - age))
@@ -59,9 +60,29 @@ def test_a_page_is_fresh_for_as_long_as_its_index_said_and_not_before_its_own_ti
 
 
 def test_a_body_that_is_given_up_leaves_nothing(shelf: Shelf) -> None:
-    with pytest.raises(PageError, match="larger than"), shelf.writing("key", most=1, where="here") as (writing, _):
+    with pytest.raises(PageError, match="larger than"), shelf.writing("key", most=1, where="here") as writing:
         writing.write(b"two")
+    assert not shelf.directory.exists() or list(shelf.directory.rglob("*")) == []
+    with pytest.raises(PageError, match="larger than"), shelf.writing("key", most=SMALL + 1, where="here") as writing:
+        writing.write(b"x" * (SMALL + 1))
+        assert len(list((shelf.directory / "key").iterdir())) == 1
+        writing.write(b"x")
     assert list((shelf.directory / "key").iterdir()) == []
+
+
+@pytest.mark.parametrize("sizes", [[SMALL], [SMALL + 1], [1] * 3 + [SMALL, 5, 7], [SMALL // 2] * 5, []])
+def test_a_body_is_the_same_in_memory_and_on_disk(shelf: Shelf, sizes: list[int]) -> None:
+    blocks = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    seen: list[bytes] = []
+    with shelf.writing("key", most=1 << 30, where="here", seen=seen.append) as writing:
+        for each in blocks:
+            writing.write(each)
+        writing.close()
+        assert (writing.path is None) == (sum(sizes) <= SMALL)
+        assert (writing.body if writing.path is None else writing.path.read_bytes()) == b"".join(blocks)
+        assert (writing.size, writing.digest) == (sum(sizes), sha256(b"".join(blocks)).hexdigest())
+    assert seen == blocks
+    assert [path for path in shelf.directory.rglob("*") if path.is_file()] == []
 
 
 def test_the_shelf_is_bounded_and_the_oldest_pages_go_first(shelf: Shelf) -> None:

@@ -525,9 +525,11 @@ def test_a_damaged_cache_is_fetched_again(site: Site, front: Front) -> None:
     assert site.statuses == [200] * 5
     with front.open(upstream) as index:
         assert get(f"{index.address_of(upstream)}thing/").status == 200
+        index.settle()
         (body,) = (path for path in (front.home / "cache").rglob("page-thing.*") if path.suffix != ".json")
         body.unlink()
         assert get(f"{index.address_of(upstream)}thing/").status == 200
+        index.settle()
         body.write_bytes(body.read_bytes().replace(b"thing", b"evil!"))
         assert get(f"{index.address_of(upstream)}thing/").status == 200
     assert site.statuses == [200] * 8

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 REDIRECTS = 10
-CONNECTIONS = 24
+CONNECTIONS = 12
 """To all indexes together; an installer may ask for more pages at once, which then wait."""
 BLOCK = 1 << 16
 TOTAL = 10

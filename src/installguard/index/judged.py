@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from ..dataclass import replace
+from ..dataclass import dataclass, replace
 from ..names import NormalizedName
 from .arriving import Arriving
 from .documents import read_document, written_type
@@ -37,6 +37,8 @@ LARGE = 1 << 15
 """Bytes of a page from which on it takes longer to be read than to be searched."""
 MOST_TAKEN = 8 << 20
 """Bytes of pages that are remembered as they were taken apart; that takes about three times as much memory."""
+MOST_UNWRITTEN = 16 << 20
+"""Bytes of pages that are yet to be written."""
 REDO = re.compile(r"no-cache|max-age=0\b")
 
 
@@ -60,6 +62,15 @@ class Fetch(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwritten:
+    """What is to be put on the shelf when nobody waits."""
+
+    kept: Kept
+    body: bytes | None
+    """`None` where that is there already."""
+
+
 class JudgedPages:
     """The pages that the user's indexes offer, as an installer is to see them; used in many threads at once."""
 
@@ -76,6 +87,7 @@ class JudgedPages:
         self._room = Room(ROOM)
         self._arriving = Room(ROOM // 2)
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
         self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
         self._passing: set[tuple[str, str | None]] = set()
         self._wrote = False
@@ -84,8 +96,8 @@ class JudgedPages:
         self._taken: dict[tuple[str, str | None], tuple[str, Page]] = {}
         """Pages that were taken apart lately, each with its body's digest."""
         self._taken_size = 0
-        self._learned: dict[tuple[str, str | None], Kept] = {}
-        """What is yet to be written down."""
+        self._unwritten: dict[tuple[str, str | None], Unwritten] = {}
+        """What is yet to be put on the shelf."""
 
     def prepare(self, upstreams: Iterable[Upstream]) -> None:
         """Make ready to ask those of the indexes whose pages are not likely to be fresh."""
@@ -117,10 +129,10 @@ class JudgedPages:
         digest, page = self._taken.get((upstream.key, project), ("", None))
         if kept is not None and kept.digest == digest:
             return page
-        body = self._shelf.body(upstream.key, project, kept) if kept else None
+        body = self._body(upstream.key, project, kept) if kept else None
         if body is None:  # not asked for in this run, or written anew by another one
-            kept = self._shelf.look(upstream.key, project)
-            body = self._shelf.body(upstream.key, project, kept) if kept else None
+            kept = self._look(upstream.key, project)
+            body = self._body(upstream.key, project, kept) if kept else None
         if kept is None or body is None:
             return None
         with suppress(PageError):
@@ -152,7 +164,7 @@ class JudgedPages:
         kept = self._seen.get((upstream.key, project))
         if kept is None or not self.is_searched(upstream, project):
             return kept, None
-        return kept, self._shelf.body(upstream.key, project, kept, verify=False)
+        return kept, self._body(upstream.key, project, kept, verify=False)
 
     def answer(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
         """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
@@ -188,27 +200,61 @@ class JudgedPages:
             newest = page.entries.newest.timestamp() if page.entries.newest is not None else None
             known = replace(kept, searchable=True, newest=newest)
             self._seen[key] = known
-            with self._lock:
-                self._learned[key] = known
+            self._keep(upstream.key, project, known, None)
+
+    def _keep(self, key: str, project: str | None, kept: Kept, body: bytes | None) -> None:
+        """Remember what is now known of a page, with the new *body* if there is one, to be put on the shelf later."""
+        with self._lock:
+            old = self._unwritten.get((key, project))
+            if body is None and old is not None and old.kept.digest == kept.digest:
+                body = old.body
+            self._unwritten[key, project] = Unwritten(kept=kept, body=body)
+            full = sum(len(each.body or b"") for each in self._unwritten.values()) > MOST_UNWRITTEN
+        if full:
+            self.settle()
+
+    def _forget_unwritten(self, key: str, project: str | None) -> None:
+        with self._lock:
+            self._unwritten.pop((key, project), None)
 
     def settle(self) -> None:
-        """Write down what was learned of pages, for which nobody had to wait."""
-        while True:
+        """Put on the shelf what is yet to be, for which nobody had to wait; where that fails it is asked for again."""
+        with self._settling:
             with self._lock:
-                if not self._learned:
-                    return
-                (key, project), known = self._learned.popitem()
-            with suppress(OSError):  # then it is read as a whole again
-                if self._shelf.look(key, project) == replace(known, searchable=False, newest=None):
-                    self._shelf.put(key, project, known, None, before=None)
+                unwritten = tuple(self._unwritten.items())
+            for (key, project), each in unwritten:
+                with suppress(OSError):
+                    self._put(key, project, each)
+                with self._lock:
+                    if self._unwritten.get((key, project)) is each:
+                        del self._unwritten[key, project]
+
+    def _put(self, key: str, project: str | None, unwritten: Unwritten) -> None:
+        before, kept = self._shelf.look(key, project), unwritten.kept
+        there = before is not None and before.digest == kept.digest
+        if there or unwritten.body is not None:
+            self._shelf.put(key, project, kept, None if there else unwritten.body, before=before)
+
+    def _look(self, key: str, project: str | None) -> Kept | None:
+        """Return what is known of a page, or `None` where nothing is."""
+        unwritten = self._unwritten.get((key, project))
+        return unwritten.kept if unwritten is not None else self._shelf.look(key, project)
+
+    def _body(self, key: str, project: str | None, kept: Kept, *, verify: bool = True) -> bytes | None:
+        """Return a page's body, or `None` where it is gone, or damaged as far as that is looked at."""
+        unwritten = self._unwritten.get((key, project))
+        if unwritten is not None and unwritten.body is not None and unwritten.kept.digest == kept.digest:
+            return unwritten.body
+        return self._shelf.body(key, project, kept, verify=verify)
 
     def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
         """Return the page that is kept and its body, fetched again where that is gone or damaged."""
-        body = self._shelf.body(upstream.key, project, kept)
+        body = self._body(upstream.key, project, kept)
         if body is None:
+            self._forget_unwritten(upstream.key, project)
             self._shelf.drop(upstream.key, project)
             kept, _ = self._current(upstream, project, redo=True, seen=lambda data: None)
-            body = self._shelf.body(upstream.key, project, kept)
+            body = self._body(upstream.key, project, kept)
         if body is None:
             raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
         return kept, body
@@ -250,7 +296,7 @@ class JudgedPages:
         if upstream.local:
             return read_local(upstream, project, most=LARGEST_PAGE)
         with self._alone(upstream.key, project):
-            kept = self._shelf.look(upstream.key, project)
+            kept = self._look(upstream.key, project)
             if self._offline:
                 if kept is None:
                     raise PageError("guard is offline, and the page is not in its cache", status=UNJUDGED)
@@ -263,26 +309,31 @@ class JudgedPages:
         self, upstream: Upstream, project: NormalizedName | None, kept: Kept | None, seen: Callable[[bytes], None]
     ) -> Kept:
         """Ask the index for the page, or whether it is still the one that is kept; raises `PageError`."""
-        url, shelf = upstream.page_url(project), self._shelf
+        url = upstream.page_url(project)
         known = kept.validators if kept else Validators()
         try:
-            with shelf.writing(upstream.key, most=LARGEST_PAGE, where=url, seen=seen) as (body, path):
+            with self._shelf.writing(upstream.key, most=LARGEST_PAGE, where=url, seen=seen) as body:
                 answer = self._fetcher.fetch(upstream, url, known, body)
                 now, self._wrote = self._now(), True
                 match answer:
                     case Unchanged(fresh_for=fresh_for):
                         if kept is None:
                             raise PageError("the index answered 304 to no condition", status=502, where=url)
-                        current, path_or_none = confirmed(kept, fetched_at=now, fresh_for=fresh_for), None
+                        current = confirmed(kept, fetched_at=now, fresh_for=fresh_for)
+                        self._keep(upstream.key, project, current, None)
                     case Fetched():
-                        current, path_or_none = _kept(answer, body, now), path
+                        current = _kept(answer, body, now)
                         if not answer.lasting:
                             self._passing.add((upstream.key, project))
-                body.close()
-                shelf.put(upstream.key, project, current, path_or_none, before=kept)
+                        if body.path is None:
+                            self._keep(upstream.key, project, current, body.body)
+                        else:
+                            body.close()
+                            self._forget_unwritten(upstream.key, project)
+                            self._shelf.put(upstream.key, project, current, body.path, before=kept)
         except OSError as error:
             what = f"the page cannot be kept: {error.strerror or error}"
-            raise PageError(what, status=UNJUDGED, where=str(shelf.directory)) from error
+            raise PageError(what, status=UNJUDGED, where=str(self._shelf.directory)) from error
         return current
 
     @contextmanager

@@ -15,6 +15,8 @@ from ..dataclass import asdict, dataclass, replace
 from .pages import PageError
 
 SCHEMA = 1
+SMALL = 1 << 18
+"""Bytes up to which a body need not be written at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,32 +61,46 @@ class Kept:
 
 
 class Writing:
-    """A body on its way to disk, at most *most* bytes of it; *seen* is given each block too."""
+    """A body that arrives, at most *most* bytes of it: in memory while it is small, then on disk."""
 
-    def __init__(
-        self, file: BinaryIO, most: int, where: str, seen: Callable[[bytes], None] = lambda data: None
-    ) -> None:
-        self._file = file
+    def __init__(self, folder: Path, most: int, where: str, seen: Callable[[bytes], None] = lambda data: None) -> None:
+        """*folder* is where a large one is written to; *seen* is given each block too."""
+        self._folder = folder
         self._seen = seen
         self._hash = hashlib.sha256()
         self._most = most
         self._where = where
+        self._blocks: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self.path: Path | None = None
+        """The file that it is in; `None` while it is in memory."""
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Add *data*; raises `PageError` for too much of it."""
+        """Add *data*; raises `PageError` for too much of it, and `OSError`."""
         self.size += len(data)
         if self.size > self._most:
             raise PageError(
                 f"the index's page is larger than {self._most / (1 << 20):g} MiB", status=502, where=self._where
             )
         self._hash.update(data)
-        self._file.write(data)
+        self._blocks.append(data)
+        if self.size > SMALL:
+            if self._file is None:
+                self._file, self.path = _new_file(self._folder)
+            self._file.writelines(self._blocks)
+            self._blocks.clear()
         self._seen(data)
 
+    @property
+    def body(self) -> bytes:
+        """What is in memory: all of it where it is in no file."""
+        return b"".join(self._blocks)
+
     def close(self) -> None:
-        """Be done with it, so that it can be moved."""
-        self._file.close()
+        """Be done with it, so that its file can be moved."""
+        if self._file is not None:
+            self._file.close()
 
     @property
     def digest(self) -> str:
@@ -126,27 +142,24 @@ class Shelf:
     @contextmanager
     def writing(
         self, key: str, *, most: int, where: str, seen: Callable[[bytes], None] = lambda data: None
-    ) -> Iterator[tuple[Writing, Path]]:
+    ) -> Iterator[Writing]:
         """Open a new body; unless it is put on the shelf, it is gone afterwards."""
-        folder = self.directory / key
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = _new_file(folder)
+        body = Writing(self.directory / key, most, where, seen)
         try:
-            with os.fdopen(handle, "wb") as file:
-                yield Writing(file, most, where, seen), Path(name)
+            yield body
         finally:
-            with suppress(OSError):
-                Path(name).unlink()
+            body.close()
+            if body.path is not None:
+                with suppress(OSError):
+                    body.path.unlink()
 
-    def put(self, key: str, project: str | None, kept: Kept, body: Path | None, *, before: Kept | None) -> None:
+    def put(self, key: str, project: str | None, kept: Kept, body: bytes | Path | None, *, before: Kept | None) -> None:
         """Keep what is now known of a page, with the new *body* if there is one; *before* is what was known."""
-        if body is not None:
+        if isinstance(body, Path):
             body.replace(self._body(key, project, kept.digest))
-        facts = self._facts(key, project)
-        handle, name = _new_file(facts.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump({"schema": SCHEMA, **asdict(kept)}, file)
-        Path(name).replace(facts)
+        elif body is not None:
+            self._write(self._body(key, project, kept.digest), body)
+        self._write(self._facts(key, project), json.dumps({"schema": SCHEMA, **asdict(kept)}).encode())
         if before is not None and before.digest != kept.digest:
             self._forget(self._body(key, project, before.digest))
 
@@ -175,16 +188,31 @@ class Shelf:
         return self.directory / key / f"page-{project or ''}.{digest[:20]}"
 
     @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        """Write a file in one step."""
+        file, aside = _new_file(path.parent)
+        try:
+            with file:
+                file.write(data)
+            aside.replace(path)
+        except OSError:
+            with suppress(OSError):
+                aside.unlink()
+            raise
+
+    @staticmethod
     def _forget(*paths: Path) -> None:
         for path in paths:
             with suppress(OSError):  # somebody else was quicker, or is reading it (Windows)
                 path.unlink()
 
 
-def _new_file(folder: Path) -> tuple[int, str]:
+def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
     from tempfile import mkstemp
 
-    return mkstemp(dir=folder, prefix="new-")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = mkstemp(dir=folder, prefix="new-")
+    return os.fdopen(handle, "wb"), Path(name)
 
 
 def confirmed(kept: Kept, *, fetched_at: float, fresh_for: float | None) -> Kept:
