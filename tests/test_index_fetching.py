@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import tracemalloc
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from installguard.index import certificates, fetching
 from installguard.index.fetching import Network, decoded
 from installguard.index.room import Room
 from installguard.index.upstream import Upstream
@@ -346,10 +349,10 @@ def test_a_304_to_no_condition_is_no_page(site: Site, front: Front) -> None:
 
 
 def test_certificates_that_cannot_be_read_are_told_in_one_line(site: Site, front: Front) -> None:
-    def certificates() -> ssl.SSLContext:
+    def nowhere() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(front.home / "nowhere.pem"))
 
-    front.network = Network(timeout=5, clock=clock_of_the_system, certificates=certificates)
+    front.network = Network(timeout=5, clock=clock_of_the_system, certificates=nowhere)
     upstream = Upstream(url=site.url)
     with front.open(upstream) as index:
         got = get(f"{index.address_of(upstream)}thing/")
@@ -386,6 +389,113 @@ def test_the_users_certificates_decide_which_server_is_believed(secure: Site, fr
         assert get(f"{index.address_of(upstream)}thing/").status == 200
     assert (refused.status, "CERTIFICATE_VERIFY_FAILED" in refused.reason) == (502, True)
     assert secure.statuses == [200, 200]
+
+
+@pytest.fixture
+def named_by_hash(certificate: Path, tmp_path: Path) -> Path:
+    """A directory in which OpenSSL finds the certificate by name."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl here that could tell a certificate's hash")
+    told = [openssl, "x509", "-noout", "-hash", "-in", str(certificate)]
+    name = subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()
+    directory = tmp_path / "by-hash"
+    directory.mkdir()
+    shutil.copy(certificate, directory / f"{name}.0")
+    return directory
+
+
+@pytest.fixture
+def read_all(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
+    """Every context for which all certificates were read."""
+    made: list[ssl.SSLContext] = []
+
+    def read() -> ssl.SSLContext:
+        made.append(certificates.default_context())
+        return made[-1]
+
+    monkeypatch.setattr(fetching, "default_context", read)
+    return made
+
+
+def unrelated(directory: Path) -> Path:
+    """Make a directory of hashed names that holds no certificate of any use."""
+    made = directory / "unrelated"
+    made.mkdir()
+    (made / "0123abcd.0").write_text("")
+    return made
+
+
+def test_a_certificate_is_found_by_its_name_and_the_file_of_all_is_not_read(
+    secure: Site,
+    front: Front,
+    named_by_hash: Path,
+    certificate: Path,
+    read_all: list[ssl.SSLContext],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_DIR", str(named_by_hash))
+    secure.put("thing", WHEEL)
+    upstream = Upstream(url=secure.url)
+    with front.open(upstream) as index:
+        assert get(f"{index.address_of(upstream)}thing/").status == 200
+    assert (certificates.default_trust().complete, read_all) == (False, [])
+
+
+def test_where_a_name_does_not_lead_to_a_certificate_all_are_read(
+    secure: Site,
+    front: Front,
+    certificate: Path,
+    tmp_path: Path,
+    read_all: list[ssl.SSLContext],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_DIR", str(unrelated(tmp_path)))
+    upstream, names = Upstream(url=secure.url), [f"thing{number}" for number in range(8)]
+    for name in names:
+        secure.put(name, WHEEL.replace("thing", name))
+    with front.open(upstream) as index, ThreadPoolExecutor(len(names)) as pool:
+        statuses = [got.status for got in pool.map(get, [f"{index.address_of(upstream)}{each}/" for each in names])]
+        assert statuses == [200] * len(names)
+        assert get(f"{index.address_of(upstream)}thing0/").status == 200
+    assert len(read_all) == 1
+
+
+@pytest.mark.parametrize("named", ["file", "both", "directory"])
+def test_who_is_not_trusted_by_any_certificate_is_refused(
+    secure: Site, front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", "" if named == "directory" else str(own_certificate(tmp_path / "other")))
+    monkeypatch.setenv("SSL_CERT_DIR", "" if named == "file" else str(unrelated(tmp_path)))
+    secure.put("thing", WHEEL)
+    upstream = Upstream(url=secure.url)
+    with front.open(upstream) as index:
+        got = get(f"{index.address_of(upstream)}thing/")
+    assert (got.status, "CERTIFICATE_VERIFY_FAILED" in got.reason) == (502, True)
+    assert secure.statuses == []
+
+
+def test_the_file_that_a_user_names_is_the_one_that_counts(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    assert certificates.default_trust().complete
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "empty"))
+    assert certificates.default_trust().complete
+
+
+def test_a_certificate_that_has_run_out_is_not_tried_again() -> None:
+    expired, unknown = ssl.SSLCertVerificationError(), ssl.SSLCertVerificationError()
+    expired.verify_code, unknown.verify_code = 10, 20
+    for error, expected in ((expired, False), (unknown, True), (OSError(), False)):
+        outer = RuntimeError()
+        outer.__cause__ = error
+        assert certificates.is_unknown_issuer(outer) is expected
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(secure: Site, site: Site, front: Front) -> None:

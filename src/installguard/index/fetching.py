@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
 from ..dataclass import dataclass, field
+from .certificates import Later, Trust, default_context, default_trust, is_unknown_issuer, unverified_context
 from .documents import ACCEPT
 from .keeping import Validators, Writing
 from .pages import PageError
@@ -69,41 +70,15 @@ class Unchanged:
     """Seconds; `None` where it does not say."""
 
 
-class Later:
-    """A context for TLS that is made in a thread of its own, at once."""
-
-    def __init__(self, make: Callable[[], ssl.SSLContext]) -> None:
-        self._make = make
-        self._made: ssl.SSLContext | None = None
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="guard-certificates", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._made = self._make()
-        except Exception as error:  # noqa: BLE001 - whatever it is, who asks for the result gets it
-            self._error = error
-
-    def wait(self) -> None:
-        """Wait until it is made: a process must not end while OpenSSL is at work in a thread of it."""
-        self._thread.join()
-
-    def result(self) -> ssl.SSLContext:
-        """Return the context; raises what making it raised."""
-        self.wait()
-        if self._made is None:
-            raise self._error or RuntimeError("no certificates")
-        return self._made
-
-
 @dataclass(slots=True)
 class Fetcher:
     """Connections to the user's indexes, made when they are first needed."""
 
     network: Network
     _clients: dict[bool, httpx.Client] = field(default_factory=dict)
-    _certificates: Later | None = None
+    _trust: Later | None = None
+    _former: list[httpx.Client] = field(default_factory=list)
+    """Those that trusted less, in which others may still be at work."""
     _told: dict[str, Credentials | None] = field(default_factory=dict)
     """What the keyring said, by the index's key."""
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
@@ -113,16 +88,24 @@ class Fetcher:
 
     def fetch(self, upstream: Upstream, url: str, known: Validators, body: Writing) -> Fetched | Unchanged:
         """Write the page at *url* to *body*, unless it is what is *known*; raises `PageError`."""
-        self._read_certificates()
+        trust = self._find_trust()
         deadline = self.network.clock() + TOTAL * self.network.timeout
         conditions = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
         headers = {"accept": ACCEPT, **{name: value for name, value in conditions.items() if value}}
         with self._in_words(url):
-            return self._follow(upstream, url, headers, body, deadline)
+            import httpx
+
+            try:
+                return self._follow(upstream, url, headers, body, deadline)
+            except httpx.ConnectError as error:
+                if not is_unknown_issuer(error) or trust.result().complete:
+                    raise
+                self._trust_more(trust)
+                return self._follow(upstream, url, headers, body, deadline)
 
     def prepare(self) -> None:
         """Begin to read the certificates, and import httpx: what takes longest before the first request."""
-        self._read_certificates()
+        self._find_trust()
         import httpcore  # noqa: F401 - which httpx imports only when a client is made
         import httpx  # noqa: F401
 
@@ -137,14 +120,14 @@ class Fetcher:
         """Cut every connection, so that nobody waits for an answer any longer."""
         with self._lock:
             self._closed = True
-            clients, sockets = tuple(self._clients.values()), tuple(self._sockets)
+            clients, sockets = (*self._clients.values(), *self._former), tuple(self._sockets)
         for each in sockets:
             with suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)  # under TLS too, whose own would break its reader
         for client in clients:
             client.close()
-        if self._certificates is not None:
-            self._certificates.wait()
+        if self._trust is not None:
+            self._trust.wait()
 
     def _follow(
         self, upstream: Upstream, url: str, headers: Mapping[str, str], body: Writing, deadline: float
@@ -194,27 +177,36 @@ class Fetcher:
             lasting="no-store" not in caching,
         )
 
-    def _read_certificates(self) -> Later:
+    def _find_trust(self) -> Later:
         """Begin to read the certificates: that takes as long as the import of httpx, and both go on at once."""
         with self._lock:
             if self._closed:
                 raise PageError("guard is shutting down", status=503)
-            if self._certificates is None:
-                self._certificates = Later(self.network.certificates or default_certificates)
-            return self._certificates
+            if self._trust is None:
+                own = self.network.certificates
+                self._trust = Later(default_trust if own is None else lambda: Trust(context=own(), complete=True))
+            return self._trust
+
+    def _trust_more(self, before: Later) -> None:
+        """Verify new connections by all certificates that there are, if that was not done since *before*."""
+        with self._lock:
+            if self._trust is before and not self._closed:
+                self._trust = Later(lambda: Trust(context=default_context(), complete=True))
+                self._former += [self._clients.pop(False)] if False in self._clients else []
 
     def _client(self, *, insecure: bool) -> httpx.Client:
         """The client that heeds the user's proxies, and certificates unless told not to."""
-        certificates = self._read_certificates()
+        self._find_trust()
         import httpx
 
         with self._lock:
-            if self._closed:
+            trust = self._trust
+            if self._closed or trust is None:
                 raise PageError("guard is shutting down", status=503)
             if insecure not in self._clients:
                 seconds = self.network.timeout
                 self._clients[insecure] = httpx.Client(
-                    verify=_unverified() if insecure else certificates.result(),
+                    verify=unverified_context() if insecure else trust.result().context,
                     timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS), pool=TOTAL * seconds),
                     limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
                     headers={"user-agent": "installguard", "accept-encoding": "gzip"},
@@ -287,29 +279,6 @@ def decoded(blocks: Iterator[bytes], encoding: str, where: str) -> Iterator[byte
         raise PageError("the index's page is damaged", status=502, where=where) from error
     if not unpacker.eof:
         raise PageError("the index's page is cut short", status=502, where=where)
-
-
-def default_certificates() -> ssl.SSLContext:
-    """The system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; httpx's own where there are none."""
-    import ssl
-
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if not paths.cafile and not paths.capath and not context.get_ca_certs():
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
-
-
-def _unverified() -> ssl.SSLContext:
-    """Verifies nothing, as the user told the installer for this host."""
-    import ssl
-
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _next(upstream: Upstream, url: str, location: str) -> str:
