@@ -17,6 +17,7 @@ from contextlib import suppress
 from hashlib import sha256
 
 from . import __version__
+from .private import write_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,18 +186,8 @@ def remember(directory: str, key: str, what: Taken, text: str, *, judged: float,
 
 def _write(path: str, text: str, now: float) -> None:
     """Write a record for this user only, whole or not at all, and drop those that are of no use any longer."""
+    write_private(path, text.encode())
     folder = os.path.dirname(path)  # noqa: PTH120 - as it came
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
-    aside = f"{path}.{os.getpid()}"
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(aside, path)  # noqa: PTH105 - as above
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(aside)  # noqa: PTH108 - as above
-        raise
     with os.scandir(folder) as entries:
         for each in entries:
             if now - each.stat().st_mtime > LASTS:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..dataclass import asdict, dataclass
+from ..private import write_private
 
 SLOTS = 4
 """Guards that run at once with an address each that lasts; further ones get one for themselves."""
@@ -88,18 +89,8 @@ def _parse(content: object) -> tuple[Slot, ...]:
 
 def _write(file: Path, slots: tuple[Slot, ...]) -> None:
     """Write the addresses for this user only, whole or not at all."""
-    from tempfile import mkstemp
-
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(file, json.dumps({"slots": [asdict(each) for each in slots]}).encode())
     file.parent.chmod(0o700)
-    handle, name = mkstemp(dir=file.parent, prefix="index-")  # which only its owner can read
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as new:
-            json.dump({"slots": [asdict(each) for each in slots]}, new)
-        Path(name).replace(file)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _ports() -> list[int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..dataclass import asdict, dataclass, replace
+from ..private import create_private, write_private
 from .pages import PageError
 
 SCHEMA = 1
@@ -87,7 +88,8 @@ class Writing:
         self._blocks.append(data)
         if self.size > SMALL:
             if self._file is None:
-                self._file, self.path = _new_file(self._folder)
+                handle, name = create_private(self._folder)
+                self._file, self.path = os.fdopen(handle, "wb"), Path(name)
             self._file.writelines(self._blocks)
             self._blocks.clear()
         self._seen(data)
@@ -158,8 +160,8 @@ class Shelf:
         if isinstance(body, Path):
             body.replace(self._body(key, project, kept.digest))
         elif body is not None:
-            self._write(self._body(key, project, kept.digest), body)
-        self._write(self._facts(key, project), json.dumps({"schema": SCHEMA, **asdict(kept)}).encode())
+            write_private(self._body(key, project, kept.digest), body)
+        write_private(self._facts(key, project), json.dumps({"schema": SCHEMA, **asdict(kept)}).encode())
         if before is not None and before.digest != kept.digest:
             self._forget(self._body(key, project, before.digest))
 
@@ -188,31 +190,10 @@ class Shelf:
         return self.directory / key / f"page-{project or ''}.{digest[:20]}"
 
     @staticmethod
-    def _write(path: Path, data: bytes) -> None:
-        """Write a file in one step."""
-        file, aside = _new_file(path.parent)
-        try:
-            with file:
-                file.write(data)
-            aside.replace(path)
-        except OSError:
-            with suppress(OSError):
-                aside.unlink()
-            raise
-
-    @staticmethod
     def _forget(*paths: Path) -> None:
         for path in paths:
             with suppress(OSError):  # somebody else was quicker, or is reading it (Windows)
                 path.unlink()
-
-
-def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
-    from tempfile import mkstemp
-
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = mkstemp(dir=folder, prefix="new-")
-    return os.fdopen(handle, "wb"), Path(name)
 
 
 def confirmed(kept: Kept, *, fetched_at: float, fresh_for: float | None) -> Kept:

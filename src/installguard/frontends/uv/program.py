@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ...dataclass import asdict, dataclass
 from ...errors import UnjudgedError, UsageError
+from ...private import write_private
 
 Program: TypeAlias = Literal["uv", "uvx"]
 
@@ -117,13 +118,8 @@ def _kept(known: Path, mark: str) -> Uv | None:
 
 def _keep(known: Path, mark: str, uv: Uv) -> None:
     """Remember what uv said; where that is impossible it is asked again the next time."""
-    try:
-        known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = known.with_name(f"{known.name}.{os.getpid()}")
-        aside.write_text(json.dumps({"mark": mark, "uv": asdict(uv)}), encoding="utf-8")
-        aside.replace(known)
-    except OSError:
-        return
+    with suppress(OSError):
+        write_private(known, json.dumps({"mark": mark, "uv": asdict(uv)}).encode())
 
 
 @contextmanager
