@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from installguard.errors import FeedError
+from installguard.index.json_files import USELESS
 from installguard.index.loopback import LoopbackIndex
 from installguard.index.pages import Denied, Hidden
 from installguard.index.upstream import Upstream, parse_upstream
 
 from .environments import Environment, Ran, tree
-from .index_site import Front, Reply, Site, serve_site
+from .index_site import Front, Reply, Site, get, serve_site
 from .loopback import Index, serve
 from .packages import make_sdist, make_wheel, source_files, touch
 
@@ -283,3 +285,31 @@ def test_the_real_pip_is_served_and_shows_the_reason_too(
     assert clean.code == 0, clean.text
     assert (target / "needed").is_dir()
     assert (denied.code, REASON in denied.err, (target / "evil").exists()) == (1, True, False), denied.text
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_no_installer_takes_a_file_that_may_stay_on_a_page_unjudged(
+    place: Place, front: Front, tmp_path: Path, installer: str
+) -> None:
+    made = make_wheel(tmp_path / "files", "thing")
+    with serve_site(Site()) as site:
+        names = [f"thing-{number}.0-py3-none-any{ending}" for number, ending in enumerate(USELESS, 1)]
+        names += [f"thing-{number}.0{ending}" for number, ending in enumerate(USELESS, 1)]
+        site.put("thing", *({"filename": name, "url": f"{site.root}/f/{name}", "hashes": {}} for name in names))
+        for name in names:
+            site.replies[f"/f/{name}"] = Reply(made.read_bytes())
+        upstream = Upstream(url=site.url)
+        with front.open(upstream) as loopback:
+            url = loopback.address_of(upstream)
+            page = get(f"{url}thing/")
+            if installer == "uv":
+                done = place.install(url, "thing")
+            else:
+                place.environment.index_url = url
+                target = ["--target", str(tmp_path / "target")]
+                done = place.environment.run([sys.executable, "-m", "pip", "install", *target, "thing"])
+    assert [file["filename"] for file in json.loads(page.body)["files"]] == names
+    assert done.code == 1, done.text
+    assert {path for path in site.paths if not path.startswith("/simple/")} == set()
+    assert place.installed() == set()
+    assert not (tmp_path / "target" / "thing").exists()
