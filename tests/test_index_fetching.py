@@ -20,7 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from installguard.fronting import fetcher
 from installguard.index import certificates, fetching
+from installguard.index.certificates import Trust
 from installguard.index.fetching import Network, decoded
 from installguard.index.room import Room
 from installguard.index.upstream import Upstream
@@ -410,11 +412,12 @@ def read_all(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
     """Every context for which all certificates were read."""
     made: list[ssl.SSLContext] = []
 
-    def read() -> ssl.SSLContext:
-        made.append(certificates.default_context())
-        return made[-1]
+    def read() -> Trust:
+        trust = certificates.complete_trust()
+        made.append(trust.context)
+        return trust
 
-    monkeypatch.setattr(fetching, "default_context", read)
+    monkeypatch.setattr(fetching, "complete_trust", read)
     return made
 
 
@@ -478,15 +481,30 @@ def test_who_is_not_trusted_by_any_certificate_is_refused(
     assert secure.statuses == []
 
 
-def test_the_file_that_a_user_names_is_the_one_that_counts(
+@pytest.mark.parametrize(
+    ("variables", "by_name"),
+    [
+        ({}, True),
+        ({"SSL_CERT_FILE": "/a", "SSL_CERT_DIR": "/b"}, True),
+        ({"SSL_CERT_DIR": "/b"}, True),
+        ({"SSL_CERT_FILE": "/a", "SSL_CERT_DIR": ""}, False),
+        ({"SSL_CERT_FILE": "/a"}, False),
+    ],
+)
+def test_where_a_user_names_a_file_only_it_is_read_at_once(variables: dict[str, str], by_name: bool) -> None:
+    assert fetcher(variables, keyring=False).network.by_name is by_name
+
+
+def test_a_directory_in_which_nothing_is_found_by_name_is_no_help(
     certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    assert certificates.default_trust().complete
+    monkeypatch.setenv("SSL_CERT_DIR", str(unrelated(tmp_path)))
+    assert not certificates.default_trust().complete
     (tmp_path / "empty").mkdir()
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "empty"))
-    assert certificates.default_trust().complete
+    for directory in (tmp_path / "empty", tmp_path / "nowhere"):
+        monkeypatch.setenv("SSL_CERT_DIR", str(directory))
+        assert certificates.default_trust().complete
 
 
 def test_a_certificate_that_has_run_out_is_not_tried_again() -> None:

@@ -20,20 +20,25 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dataclass": (),
     "names": (),
     "errors": (),
+    "private": (),
     "model": ("dataclass", "errors", "names", "policy"),
     "osv": ("dataclass", "errors", "names", "model"),
     "policy": ("dataclass", "errors", "names", "model"),
     "checks": ("dataclass", "errors", "names", "model", "osv", "policy"),
     "reporters": ("", "dataclass", "errors", "names", "model", "osv", "policy"),
     **dict.fromkeys(EDGE, PURE),
-    "index": ("dataclass", "errors", "names", "model"),
-    "frontends": (*PURE, "hook"),  # the hook is a file that the front-end starts, and whose channel it serves
+    "index": ("dataclass", "errors", "names", "model", "private"),
+    "frontends": (
+        *PURE,
+        "hook",
+        "private",
+    ),  # the hook is a file that the front-end starts, and whose channel it serves
     "judge": (*PURE, "licensing"),
     "session": (*PURE, *EDGE, "index", "judge"),
     "fronting": (*PURE, "index"),
     "screening": ("", *PURE, "index", "judge"),
     "uv_scene": (*PURE, *EDGE, "index", "judge", "session", "fronting", "screening"),
-    "unchanged": ("", "frontends"),
+    "unchanged": ("", "frontends", "private"),
     "uv_ground": (*PURE, *EDGE, "session", "unchanged", "uv_scene"),
     "uv_session": (*PURE, *EDGE, "index", "judge", "session", "screening", "unchanged", "uv_scene", "uv_ground"),
 }

@@ -161,6 +161,7 @@ def fetcher(environ: Mapping[str, str], *, keyring: bool) -> Fetcher:
     network = Network(
         timeout=timeout_of(environ),
         clock=time.monotonic,
+        by_name=bool(environ.get("SSL_CERT_DIR")) or not environ.get("SSL_CERT_FILE"),
         netrc=netrc_of(environ),
         credentials=of_keyring(environ) if keyring else lambda url: None,
     )

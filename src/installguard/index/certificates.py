@@ -61,14 +61,18 @@ def default_trust() -> Trust:
     """Return what Python verifies by where nothing else is asked for, first without the certificates in one large file.
 
     Reading that takes up to 50 ms, more than all else in a connection, while a directory of the same certificates is
-    looked into by name. Where somebody names a file only (`SSL_CERT_FILE`), that is what is wanted.
+    looked into by name.
     """
     import ssl
 
     paths = ssl.get_default_verify_paths()
-    only_file = os.environ.get(paths.openssl_cafile_env) and not os.environ.get(paths.openssl_capath_env)
-    if paths.cafile and paths.capath and not only_file and _is_hashed(paths.capath):
+    if paths.cafile and paths.capath and _is_hashed(paths.capath):
         return Trust(context=ssl.create_default_context(capath=paths.capath), complete=False)
+    return complete_trust()
+
+
+def complete_trust() -> Trust:
+    """Return the same with all certificates."""
     return Trust(context=default_context(), complete=True)
 
 

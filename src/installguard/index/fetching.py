@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
 from ..dataclass import dataclass, field
-from .certificates import Later, Trust, default_context, default_trust, is_unknown_issuer, unverified_context
+from .certificates import Later, Trust, complete_trust, default_trust, is_unknown_issuer, unverified_context
 from .documents import ACCEPT
 from .keeping import Validators, Writing
 from .pages import PageError
@@ -43,6 +43,8 @@ class Network:
     """Seconds that only go forward."""
     certificates: Callable[[], ssl.SSLContext] | None = None
     """Makes the context that servers are verified by; by default that of `ssl.create_default_context`."""
+    by_name: bool = True
+    """Whether certificates are looked up by name first, where there is a directory for that."""
     netrc: Path | None = None
     credentials: Callable[[str], Credentials | None] = lambda url: None
     """Asked, by the index's URL, once it has answered 401: a keyring."""
@@ -184,14 +186,15 @@ class Fetcher:
                 raise PageError("guard is shutting down", status=503)
             if self._trust is None:
                 own = self.network.certificates
-                self._trust = Later(default_trust if own is None else lambda: Trust(context=own(), complete=True))
+                found = default_trust if self.network.by_name else complete_trust
+                self._trust = Later(found if own is None else lambda: Trust(context=own(), complete=True))
             return self._trust
 
     def _trust_more(self, before: Later) -> None:
         """Verify new connections by all certificates that there are, if that was not done since *before*."""
         with self._lock:
             if self._trust is before and not self._closed:
-                self._trust = Later(lambda: Trust(context=default_context(), complete=True))
+                self._trust = Later(complete_trust)
                 self._former += [self._clients.pop(False)] if False in self._clients else []
 
     def _client(self, *, insecure: bool) -> httpx.Client:
