@@ -20,7 +20,9 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from installguard.errors import FeedError
+from installguard.index import judged
 from installguard.index.addresses import PORTS, SLOTS
+from installguard.index.keeping import SMALL
 from installguard.index.loopback import LoopbackIndex
 from installguard.index.pages import Denied, Hidden
 from installguard.index.serving import CONNECTIONS
@@ -533,6 +535,76 @@ def test_a_damaged_cache_is_fetched_again(site: Site, front: Front) -> None:
         body.write_bytes(body.read_bytes().replace(b"thing", b"evil!"))
         assert get(f"{index.address_of(upstream)}thing/").status == 200
     assert site.statuses == [200] * 8
+
+
+def test_a_small_page_is_written_when_nobody_waits_and_used_before(site: Site, front: Front) -> None:
+    site.put("thing", WHEEL, headers={"Cache-Control": "max-age=600"})
+    upstream = Upstream(url=site.url)
+
+    def kept() -> list[str]:
+        return sorted(path.name.partition(".")[0] for path in (front.home / "cache").rglob("page-*"))
+
+    with front.open(upstream) as index:
+        for _ in range(2):
+            assert get(f"{index.address_of(upstream)}thing/").status == 200
+        page = index.page(upstream, canonicalize_name("thing"))
+        assert page is not None
+        assert [each.artifact.filename for each in page.entries] == [WHEEL]
+        assert kept() == []
+        index.settle()
+        assert kept() == ["page-thing"] * 2
+        assert get(f"{index.address_of(upstream)}thing/").status == 200
+    with front.open(upstream) as index:
+        assert get(f"{index.address_of(upstream)}thing/").status == 200
+    assert site.statuses == [200]
+
+
+def test_large_pages_and_many_small_ones_are_written_at_once(
+    site: Site, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("large", *(f"large-{number}.0-py3-none-any.whl" for number in range(SMALL // 60)))
+    small = [site.put(name, f"{name}-1.0-py3-none-any.whl") for name in ("one", "two", "three")]
+    upstream, folder = Upstream(url=site.url), front.home / "cache"
+    monkeypatch.setattr(judged, "MOST_UNWRITTEN", 2.5 * len(small[0].body))
+    with front.open(upstream) as index:
+        for name, written in (("large", 1), ("one", 1), ("two", 1), ("three", 4)):
+            assert get(f"{index.address_of(upstream)}{name}/").status == 200
+            assert len(list(folder.rglob("page-*.json"))) == written
+    assert sorted(path.name for path in folder.rglob("new-*")) == []
+
+
+def test_what_is_yet_to_be_written_may_be_asked_for_by_many_while_it_is(
+    site: Site, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"thing{number}" for number in range(6)]
+    for name in names:
+        site.put(name, f"{name}-1.0-py3-none-any.whl", headers={"Cache-Control": "max-age=600"})
+    upstream, over = Upstream(url=site.url), threading.Event()
+    monkeypatch.setattr(judged, "MOST_UNWRITTEN", 300)
+    with front.open(upstream) as index, ThreadPoolExecutor(8) as pool:
+
+        def settle() -> None:
+            while not over.wait(0.0001):
+                index.settle()
+
+        settling = pool.submit(settle)
+        got = list(pool.map(lambda name: get(f"{index.address_of(upstream)}{name}/"), names * 20))
+        over.set()
+        settling.result()
+    assert {each.status for each in got} == {200}
+    for name in names:
+        assert sum(path == f"/simple/{name}/" for path in site.paths) == 1
+
+
+def test_where_the_cache_cannot_be_written_small_pages_are_given_all_the_same(site: Site, front: Front) -> None:
+    site.put("thing", WHEEL)
+    upstream = Upstream(url=site.url)
+    (front.home / "cache").write_text("no directory")
+    with front.open(upstream) as index:
+        for _ in range(2):
+            assert get(f"{index.address_of(upstream)}thing/").status == 200
+            index.settle()
+    assert site.statuses == [200] * 2
 
 
 def test_the_page_can_be_had_as_it_was_last_seen_without_asking_the_index(site: Site, front: Front) -> None:
