@@ -507,13 +507,11 @@ def test_a_directory_in_which_nothing_is_found_by_name_is_no_help(
         assert certificates.default_trust().complete
 
 
-def test_a_certificate_that_has_run_out_is_not_tried_again() -> None:
-    expired, unknown = ssl.SSLCertVerificationError(), ssl.SSLCertVerificationError()
-    expired.verify_code, unknown.verify_code = 10, 20
-    for error, expected in ((expired, False), (unknown, True), (OSError(), False)):
+def test_only_distrust_is_a_reason_to_read_more_certificates() -> None:
+    for error, expected in ((ssl.SSLCertVerificationError(), True), (ssl.SSLError(), False), (OSError(), False)):
         outer = RuntimeError()
         outer.__cause__ = error
-        assert certificates.is_unknown_issuer(outer) is expected
+        assert certificates.is_distrust(outer) is expected
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(secure: Site, site: Site, front: Front) -> None:

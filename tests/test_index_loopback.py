@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,7 +23,7 @@ from packaging.utils import canonicalize_name
 from installguard.errors import FeedError
 from installguard.index import judged
 from installguard.index.addresses import PORTS, SLOTS
-from installguard.index.keeping import SMALL
+from installguard.index.keeping import SMALL, Shelf
 from installguard.index.loopback import LoopbackIndex
 from installguard.index.pages import Denied, Hidden
 from installguard.index.serving import CONNECTIONS
@@ -181,6 +182,72 @@ def test_what_may_not_be_stored_is_gone_when_the_run_is_over(site: Site, front: 
         assert get(f"{index.address_of(upstream)}thing/").status == 200
         assert index.page(upstream, canonicalize_name("thing")) is not None
     assert [path for path in (front.home / "cache").rglob("*") if path.is_file()] == []
+
+
+LARGE = [f"thing-{number}.0-py3-none-any.whl" for number in range(SMALL // 60)]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ("small", "settle", "small", "large"),
+        ("large", "small", "large"),
+        ("large", "small", "settle", "large", "small"),
+    ],
+    ids="-".join,
+)
+def test_of_pages_that_change_while_a_command_runs_only_the_last_is_kept_or_none(
+    site: Site, front: Front, sizes: tuple[str, ...]
+) -> None:
+    upstream = Upstream(url=site.url)
+    for headers, files in (({"Cache-Control": "no-store"}, 0), ({}, 2)):
+        with front.open(upstream) as index:
+            for number, size in enumerate(sizes):
+                if size == "settle":
+                    index.settle()
+                    continue
+                newest = f"thing-0.{number}-py3-none-any.whl"
+                site.put("thing", newest, *(LARGE if size == "large" else []), headers=headers)
+                assert newest in get(f"{index.address_of(upstream)}thing/").urls
+        assert len([path for path in (front.home / "cache").rglob("*") if path.is_file()]) == files
+
+
+def test_a_large_page_that_comes_while_a_small_one_is_written_is_the_one_that_is_kept(
+    site: Site, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, writing, fetched = Upstream(url=site.url), threading.Event(), threading.Event()
+    put = Shelf.put
+
+    def slow_put(self: Shelf, *args: Any, **more: Any) -> None:
+        if not writing.is_set():
+            writing.set()
+            fetched.wait(1.5)
+        put(self, *args, **more)
+
+    monkeypatch.setattr(Shelf, "put", slow_put)
+    with front.open(upstream) as index, ThreadPoolExecutor(1) as pool:
+        site.put("thing", WHEEL)
+        get(f"{index.address_of(upstream)}thing/")
+        settling = pool.submit(index.settle)
+        writing.wait(5)
+        site.put("thing", *LARGE)
+        get(f"{index.address_of(upstream)}thing/")
+        fetched.set()
+        settling.result()
+    (facts,) = (front.home / "cache").rglob("page-thing.json")
+    assert json.loads(facts.read_bytes())["size"] > SMALL
+    assert len(list(facts.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", ["simple", "flat"])
+def test_a_local_page_with_nothing_on_it_is_one(front: Front, tmp_path: Path, kind: Literal["simple", "flat"]) -> None:
+    (tmp_path / "files" / "thing").mkdir(parents=True)
+    if kind == "simple":
+        (tmp_path / "files" / "thing" / "index.html").write_bytes(b"")
+    upstream = parse_upstream(str(tmp_path / "files"), kind, base=tmp_path)
+    with front.open(upstream) as index:
+        got = get(f"{index.address_of(upstream)}{'thing/' if kind == 'simple' else ''}")
+    assert (got.status, b"whl" in got.body) == (200, False)
 
 
 def test_a_new_judgement_counts_for_a_client_that_has_the_page(site: Site, front: Front) -> None:
@@ -596,15 +663,38 @@ def test_what_is_yet_to_be_written_may_be_asked_for_by_many_while_it_is(
         assert sum(path == f"/simple/{name}/" for path in site.paths) == 1
 
 
-def test_where_the_cache_cannot_be_written_small_pages_are_given_all_the_same(site: Site, front: Front) -> None:
-    site.put("thing", WHEEL)
+def test_what_cannot_be_written_stays_in_memory_as_long_as_there_is_room(
+    site: Site, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["one", "two", "three"]
+    size = max(len(site.put(name, f"{name}-1.0-py3-none-any.whl").body) for name in names)
+    monkeypatch.setattr(judged, "MOST_UNWRITTEN", 2.5 * size)
+    monkeypatch.setattr(judged, "MOST_TAKEN", 0)
     upstream = Upstream(url=site.url)
     (front.home / "cache").write_text("no directory")
     with front.open(upstream) as index:
-        for _ in range(2):
-            assert get(f"{index.address_of(upstream)}thing/").status == 200
+        for name in names[:2]:
+            assert get(f"{index.address_of(upstream)}{name}/").status == 200
             index.settle()
-    assert site.statuses == [200] * 2
+            page = index.page(upstream, canonicalize_name(name))
+            assert page is not None
+            assert len(page.entries) == 1
+        refused = get(f"{index.address_of(upstream)}three/")
+    assert (refused.status, "the page cannot be kept" in refused.reason) == (424, True)
+
+
+def test_a_page_that_was_damaged_on_disk_is_written_again(site: Site, front: Front) -> None:
+    site.put("thing", WHEEL, headers={"Cache-Control": "max-age=600"})
+    upstream = Upstream(url=site.url)
+    for _ in range(2):
+        with front.open(upstream) as index:
+            assert get(f"{index.address_of(upstream)}thing/").status == 200
+        (body,) = (path for path in (front.home / "cache").rglob("page-thing.*") if path.suffix != ".json")
+        good = body.read_bytes()
+        body.write_bytes(good.replace(b"thing", b"other"))
+    with front.open(upstream) as index:
+        assert get(f"{index.address_of(upstream)}thing/").status == 200
+    assert body.read_bytes() == good
 
 
 def test_the_page_can_be_had_as_it_was_last_seen_without_asking_the_index(site: Site, front: Front) -> None:

@@ -289,6 +289,13 @@ def test_what_no_installer_takes_and_what_is_escaped_is_passed_on_too(old: str, 
     assert [(file["filename"], file["url"]) for file in moved] == [("thing-1.zip", "denied")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_a_page_in_another_encoding_is_written_in_the_usual_one(encoding: str) -> None:
+    document = read_document(PLAIN.encode(encoding), JSON, SOURCE)
+    assert json.loads(document.write(href).decode("utf-8")) == json.loads(PLAIN)
+    assert not document.searchable
+
+
 def test_a_page_less_a_file_is_not_passed_on_as_it_came() -> None:
     body = as_json(
         *({"filename": f"thing-{n}.zip", "url": f"https://h.example.org/thing-{n}.zip"} for n in (1, 2)), more={}
@@ -322,6 +329,7 @@ def test_a_page_less_a_file_is_not_passed_on_as_it_came() -> None:
         ("}] }", '}, {"filename": "thing-6.zip.asc", "url": "https://h.example.org/thing-6.zip.asc"}]}'),
         ("}] }", '}, {"filename": "other-6.zip", "url": "https://h.example.org/other-6.zip", "x": "thing-6"}]}'),
         ('"yanked": false', '"yanked": {"a": "thing-6", "a": 0}'),
+        ("{ ", "\ufeff{ "),
     ],
 )
 def test_a_page_that_could_be_read_in_two_ways_is_written_as_it_was_judged(old: str, new: str) -> None:
@@ -722,6 +730,9 @@ def file_of(name: str, **more: object) -> dict[str, object]:
     [
         {"project-status": {"status": "archived"}},
         {"files": [file_of(WHEEL, note="\\")]},
+        {"note": file_of("thing-1.0.tar.gz")},
+        {"note": [{"x": file_of("thing-3.0.tar.gz")}]},
+        {"files": [file_of(WHEEL, note=file_of("thing-2.0.tar.gz")), file_of("thing-1.0.tar.gz")]},
         {"files": [file_of(WHEEL), file_of("thing-1.0.tar.gz.asc")]},
         {"files": [file_of(WHEEL), {**file_of("thing-1.0.egg"), "url": "https://h.example.org/thing-2.0.zip"}]},
         {"files": [{"filename": WHEEL, "url": "https://h.example.org/thing-2.0-py3-none-any.whl"}]},

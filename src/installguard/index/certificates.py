@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """The names by which OpenSSL finds a certificate in a directory when it needs it (`openssl rehash`)."""
-UNKNOWN_ISSUER = (18, 19, 20, 21)
-"""OpenSSL's codes (X509_V_ERR_…) for certificates of somebody who is not known; others do not end by knowing more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +97,13 @@ def unverified_context() -> ssl.SSLContext:
     return context
 
 
-def is_unknown_issuer(error: BaseException | None) -> bool:
-    """Tell whether a connection failed because nobody who is trusted has signed the server's certificate."""
+def is_distrust(error: BaseException | None) -> bool:
+    """Tell whether a connection failed because a certificate is not believed, for whatever reason."""
     import ssl
 
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_code in UNKNOWN_ISSUER
+            return True
         error = error.__cause__ or error.__context__
     return False
 

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
 from ..dataclass import dataclass, field
-from .certificates import Later, Trust, complete_trust, default_trust, is_unknown_issuer, unverified_context
+from .certificates import Later, Trust, complete_trust, default_trust, is_distrust, unverified_context
 from .documents import ACCEPT
 from .keeping import Validators, Writing
 from .pages import PageError
@@ -100,7 +100,7 @@ class Fetcher:
             try:
                 return self._follow(upstream, url, headers, body, deadline)
             except httpx.ConnectError as error:
-                if not is_unknown_issuer(error) or trust.result().complete:
+                if not is_distrust(error) or trust.result().complete:
                     raise
                 self._trust_more(trust)
                 return self._follow(upstream, url, headers, body, deadline)

@@ -33,12 +33,15 @@ class JsonPage:
     def searchable(self) -> bool:
         """Whether all files of a release can be found by their names in the page as it came.
 
-        They are named in one way only, nothing is escaped, no file comes twice, and nothing is said of the project.
+        They are named in one way only, nothing is escaped, nothing else has a file's name, no file comes twice, and
+        nothing is said of the project.
         """
         entries = self.page.entries
         if self.body is None or not isinstance(entries, LazyEntries) or not self.read.regular:
             return False
         if b"\\" in self.body or "project-status" in self.content:
+            return False
+        if self.body.count(b'"filename"') != len(self.content["files"]):
             return False
         versions = {version for _, _, version in entries.named}
         return (
@@ -106,6 +109,8 @@ class Parser:
 
 def read_json(body: bytes, source: Source, parsed: Parsed | None = None) -> JsonPage:
     """Read a page, of which *parsed* is what it says where that is known already; raises `PageError`."""
+    import json
+
     parsed = parsed or _parse(body, source)
     content = parsed.content
     if not isinstance(content.get("files"), list):
@@ -125,7 +130,8 @@ def read_json(body: bytes, source: Source, parsed: Parsed | None = None) -> Json
         status=status,
         status_reason=reason,
     )
-    as_it_came = not parsed.twice and len(read.files) + read.useless == len(content["files"])
+    whole = len(read.files) + read.useless == len(content["files"])
+    as_it_came = whole and not parsed.twice and json.detect_encoding(body) == "utf-8"
     return JsonPage(page=page, content=content, read=read, body=body if as_it_came else None)
 
 

@@ -177,7 +177,7 @@ class JudgedPages:
             if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):
                 return Answer(status=304, headers=_caching(tag))
             with self._room.taken(kept.size):
-                body, parsed = body or arriving.body(), arriving.content()
+                body, parsed = arriving.body() if body is None else body, arriving.content()
                 if body is None:
                     kept, body = self._loaded(upstream, project, kept)
                     self._seen[upstream.key, project] = kept
@@ -209,31 +209,43 @@ class JudgedPages:
             if body is None and old is not None and old.kept.digest == kept.digest:
                 body = old.body
             self._unwritten[key, project] = Unwritten(kept=kept, body=body)
-            full = sum(len(each.body or b"") for each in self._unwritten.values()) > MOST_UNWRITTEN
-        if full:
+        if self._is_full():
             self.settle()
+            if body is not None and self._is_full():
+                raise OSError("there is no room for more that cannot be written")
+
+    def _is_full(self) -> bool:
+        with self._lock:
+            return sum(len(each.body or b"") for each in self._unwritten.values()) > MOST_UNWRITTEN
 
     def _forget_unwritten(self, key: str, project: str | None) -> None:
         with self._lock:
             self._unwritten.pop((key, project), None)
 
     def settle(self) -> None:
-        """Put on the shelf what is yet to be, for which nobody had to wait; where that fails it is asked for again."""
+        """Put on the shelf what is yet to be, for which nobody had to wait; what cannot be written stays in memory."""
         with self._settling:
             with self._lock:
                 unwritten = tuple(self._unwritten.items())
             for (key, project), each in unwritten:
-                with suppress(OSError):
-                    self._put(key, project, each)
-                with self._lock:
-                    if self._unwritten.get((key, project)) is each:
-                        del self._unwritten[key, project]
+                if self._unwritten.get((key, project)) is each:
+                    with suppress(OSError):
+                        self._put(key, project, each)
 
     def _put(self, key: str, project: str | None, unwritten: Unwritten) -> None:
+        """Put on the shelf what is yet to be; raises `OSError`."""
         before, kept = self._shelf.look(key, project), unwritten.kept
-        there = before is not None and before.digest == kept.digest
-        if there or unwritten.body is not None:
-            self._shelf.put(key, project, kept, None if there else unwritten.body, before=before)
+        if unwritten.body is not None or (before is not None and before.digest == kept.digest):
+            self._shelf.put(key, project, kept, unwritten.body, before=before)
+        with self._lock:
+            if self._unwritten.get((key, project)) is unwritten:
+                del self._unwritten[key, project]
+
+    def _put_large(self, key: str, project: str | None, kept: Kept, body: Path) -> None:
+        """Put a page on the shelf at once; raises `OSError`."""
+        with self._settling:
+            self._forget_unwritten(key, project)
+            self._shelf.put(key, project, kept, body, before=self._shelf.look(key, project))
 
     def _look(self, key: str, project: str | None) -> Kept | None:
         """Return what is known of a page, or `None` where nothing is."""
@@ -329,8 +341,7 @@ class JudgedPages:
                             self._keep(upstream.key, project, current, body.body)
                         else:
                             body.close()
-                            self._forget_unwritten(upstream.key, project)
-                            self._shelf.put(upstream.key, project, current, body.path, before=kept)
+                            self._put_large(upstream.key, project, current, body.path)
         except OSError as error:
             what = f"the page cannot be kept: {error.strerror or error}"
             raise PageError(what, status=UNJUDGED, where=str(self._shelf.directory)) from error
