@@ -10,11 +10,11 @@ from urllib.parse import urljoin
 
 from ..dataclass import dataclass, field
 from ..errors import FeedError
+from ..trust import default_context
 from .sources import Bounds, check_url, is_loopback, redacted
 
 if TYPE_CHECKING:
     import socket
-    import ssl
 
     import httpx
 
@@ -129,25 +129,12 @@ def _client(url: str, bounds: Bounds) -> httpx.Client:
     import httpx
 
     return httpx.Client(
-        verify=_certificates(),
+        verify=default_context(),
         trust_env=not is_loopback(url),
         timeout=httpx.Timeout(bounds.stalled, connect=bounds.connect),
         headers={"accept-encoding": "identity", "user-agent": "installguard"},
         follow_redirects=False,
     )
-
-
-def _certificates() -> ssl.SSLContext:
-    """The system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; httpx's own where there are none."""
-    import ssl
-
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if not paths.cafile and not paths.capath and not context.get_ca_certs():
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 def _follow(

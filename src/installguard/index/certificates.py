@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..dataclass import dataclass
+from ..trust import default_context
 
 if TYPE_CHECKING:
     import ssl
@@ -72,19 +73,6 @@ def default_trust() -> Trust:
 def complete_trust() -> Trust:
     """Return the same with all certificates."""
     return Trust(context=default_context(), complete=True)
-
-
-def default_context() -> ssl.SSLContext:
-    """The system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; httpx's own where there are none."""
-    import ssl
-
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if not paths.cafile and not paths.capath and not context.get_ca_certs():
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 def unverified_context() -> ssl.SSLContext:
