@@ -408,8 +408,9 @@ def named_by_hash(certificate: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def read_all(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
-    """Every context for which all certificates were read."""
+def read_all(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
+    """Every context for which all certificates were read; the server's is in the file of them."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     made: list[ssl.SSLContext] = []
 
     def read() -> Trust:
@@ -430,14 +431,8 @@ def unrelated(directory: Path) -> Path:
 
 
 def test_a_certificate_is_found_by_its_name_and_the_file_of_all_is_not_read(
-    secure: Site,
-    front: Front,
-    named_by_hash: Path,
-    certificate: Path,
-    read_all: list[ssl.SSLContext],
-    monkeypatch: pytest.MonkeyPatch,
+    secure: Site, front: Front, named_by_hash: Path, read_all: list[ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setenv("SSL_CERT_DIR", str(named_by_hash))
     secure.put("thing", WHEEL)
     upstream = Upstream(url=secure.url)
@@ -447,14 +442,8 @@ def test_a_certificate_is_found_by_its_name_and_the_file_of_all_is_not_read(
 
 
 def test_where_a_name_does_not_lead_to_a_certificate_all_are_read(
-    secure: Site,
-    front: Front,
-    certificate: Path,
-    tmp_path: Path,
-    read_all: list[ssl.SSLContext],
-    monkeypatch: pytest.MonkeyPatch,
+    secure: Site, front: Front, tmp_path: Path, read_all: list[ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setenv("SSL_CERT_DIR", str(unrelated(tmp_path)))
     upstream, names = Upstream(url=secure.url), [f"thing{number}" for number in range(8)]
     for name in names:

@@ -21,7 +21,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from installguard.errors import FeedError
-from installguard.index import judged
+from installguard.index import judged, late
 from installguard.index.addresses import PORTS, SLOTS
 from installguard.index.keeping import SMALL, Shelf
 from installguard.index.loopback import LoopbackIndex
@@ -632,7 +632,7 @@ def test_large_pages_and_many_small_ones_are_written_at_once(
     site.put("large", *(f"large-{number}.0-py3-none-any.whl" for number in range(SMALL // 60)))
     small = [site.put(name, f"{name}-1.0-py3-none-any.whl") for name in ("one", "two", "three")]
     upstream, folder = Upstream(url=site.url), front.home / "cache"
-    monkeypatch.setattr(judged, "MOST_UNWRITTEN", 2.5 * len(small[0].body))
+    monkeypatch.setattr(late, "MOST_UNWRITTEN", 2.5 * len(small[0].body))
     with front.open(upstream) as index:
         for name, written in (("large", 1), ("one", 1), ("two", 1), ("three", 4)):
             assert get(f"{index.address_of(upstream)}{name}/").status == 200
@@ -647,7 +647,7 @@ def test_what_is_yet_to_be_written_may_be_asked_for_by_many_while_it_is(
     for name in names:
         site.put(name, f"{name}-1.0-py3-none-any.whl", headers={"Cache-Control": "max-age=600"})
     upstream, over = Upstream(url=site.url), threading.Event()
-    monkeypatch.setattr(judged, "MOST_UNWRITTEN", 300)
+    monkeypatch.setattr(late, "MOST_UNWRITTEN", 300)
     with front.open(upstream) as index, ThreadPoolExecutor(8) as pool:
 
         def settle() -> None:
@@ -668,7 +668,7 @@ def test_what_cannot_be_written_stays_in_memory_as_long_as_there_is_room(
 ) -> None:
     names = ["one", "two", "three"]
     size = max(len(site.put(name, f"{name}-1.0-py3-none-any.whl").body) for name in names)
-    monkeypatch.setattr(judged, "MOST_UNWRITTEN", 2.5 * size)
+    monkeypatch.setattr(late, "MOST_UNWRITTEN", 2.5 * size)
     monkeypatch.setattr(judged, "MOST_TAKEN", 0)
     upstream = Upstream(url=site.url)
     (front.home / "cache").write_text("no directory")

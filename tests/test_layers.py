@@ -30,11 +30,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(EDGE, PURE),
     "feeds": (*PURE, "trust"),
     "index": ("dataclass", "errors", "names", "model", "private", "trust"),
-    "frontends": (
-        *PURE,
-        "hook",
-        "private",
-    ),  # the hook is a file that the front-end starts, and whose channel it serves
+    # the hook is a file that the front-end starts, and whose channel it serves
+    "frontends": (*PURE, "hook", "private"),
     "judge": (*PURE, "licensing"),
     "session": (*PURE, *EDGE, "index", "judge"),
     "fronting": (*PURE, "index"),

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from ..dataclass import dataclass, replace
+from ..dataclass import replace
 from ..names import NormalizedName
 from .arriving import Arriving
 from .documents import read_document, written_type
 from .entries import Source
 from .fetching import Fetched, Unchanged
 from .keeping import Kept, Shelf, Validators, Writing, confirmed
+from .late import LateShelf
 from .local import read_local
 from .pages import Denied, Entry, Hidden, LazyEntries, Page, PageError, Screen
 from .room import Room
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 LARGEST_PAGE = 64 << 20
 ROOM = 32 << 20
 """Bytes of pages that are taken apart at the same time; that takes about ten times as much memory."""
+ARRIVING = 16 << 20
+"""Bytes of pages that are taken apart while they arrive; the same holds for them."""
 LIKELY_FRESH = 300.0
 """Seconds for which most indexes let pages be used without asking again, or longer."""
 LARGEST_SHELF = 512 << 20
@@ -37,8 +40,6 @@ LARGE = 1 << 15
 """Bytes of a page from which on it takes longer to be read than to be searched."""
 MOST_TAKEN = 8 << 20
 """Bytes of pages that are remembered as they were taken apart; that takes about three times as much memory."""
-MOST_UNWRITTEN = 16 << 20
-"""Bytes of pages that are yet to be written."""
 REDO = re.compile(r"no-cache|max-age=0\b")
 
 
@@ -62,15 +63,6 @@ class Fetch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unwritten:
-    """What is to be put on the shelf when nobody waits."""
-
-    kept: Kept
-    body: bytes | None
-    """`None` where that is there already."""
-
-
 class JudgedPages:
     """The pages that the user's indexes offer, as an installer is to see them; used in many threads at once."""
 
@@ -81,13 +73,13 @@ class JudgedPages:
         self._base = base
         self._screen = screen
         self._shelf = Shelf(directory=cache)
+        self._late = LateShelf(self._shelf)
         self._fetcher = fetcher
         self._now = now
         self._offline = offline
         self._room = Room(ROOM)
-        self._arriving = Room(ROOM // 2)
+        self._arriving = Room(ARRIVING)
         self._lock = threading.Lock()
-        self._settling = threading.Lock()
         self._one_at_a_time: dict[tuple[str, str | None], threading.Lock] = {}
         self._passing: set[tuple[str, str | None]] = set()
         self._wrote = False
@@ -96,8 +88,6 @@ class JudgedPages:
         self._taken: dict[tuple[str, str | None], tuple[str, Page]] = {}
         """Pages that were taken apart lately, each with its body's digest."""
         self._taken_size = 0
-        self._unwritten: dict[tuple[str, str | None], Unwritten] = {}
-        """What is yet to be put on the shelf."""
 
     def prepare(self, upstreams: Iterable[Upstream]) -> None:
         """Make ready to ask those of the indexes whose pages are not likely to be fresh."""
@@ -110,7 +100,7 @@ class JudgedPages:
         self._fetcher.close()
         self.settle()
         for key, project in self._passing:
-            self._shelf.drop(key, project)
+            self._late.drop(key, project)
         if self._wrote:
             self._shelf.prune(LARGEST_SHELF)
 
@@ -129,10 +119,10 @@ class JudgedPages:
         digest, page = self._taken.get((upstream.key, project), ("", None))
         if kept is not None and kept.digest == digest:
             return page
-        body = self._body(upstream.key, project, kept) if kept else None
+        body = self._late.body(upstream.key, project, kept) if kept else None
         if body is None:  # not asked for in this run, or written anew by another one
-            kept = self._look(upstream.key, project)
-            body = self._body(upstream.key, project, kept) if kept else None
+            kept = self._late.look(upstream.key, project)
+            body = self._late.body(upstream.key, project, kept) if kept else None
         if kept is None or body is None:
             return None
         with suppress(PageError):
@@ -164,7 +154,7 @@ class JudgedPages:
         kept = self._seen.get((upstream.key, project))
         if kept is None or not self.is_searched(upstream, project):
             return kept, None
-        return kept, self._body(upstream.key, project, kept, verify=False)
+        return kept, self._late.body(upstream.key, project, kept, verify=False)
 
     def answer(self, upstream: Upstream, project: NormalizedName | None, request: Request) -> Answer:
         """Return the judged page, or that it is the one which the installer has; raises `GuardError`."""
@@ -200,73 +190,19 @@ class JudgedPages:
             newest = page.entries.newest.timestamp() if page.entries.newest is not None else None
             known = replace(kept, searchable=True, newest=newest)
             self._seen[key] = known
-            self._keep(upstream.key, project, known, None)
-
-    def _keep(self, key: str, project: str | None, kept: Kept, body: bytes | None) -> None:
-        """Remember what is now known of a page, with the new *body* if there is one, to be put on the shelf later."""
-        with self._lock:
-            old = self._unwritten.get((key, project))
-            if body is None and old is not None and old.kept.digest == kept.digest:
-                body = old.body
-            self._unwritten[key, project] = Unwritten(kept=kept, body=body)
-        if self._is_full():
-            self.settle()
-            if body is not None and self._is_full():
-                raise OSError("there is no room for more that cannot be written")
-
-    def _is_full(self) -> bool:
-        with self._lock:
-            return sum(len(each.body or b"") for each in self._unwritten.values()) > MOST_UNWRITTEN
-
-    def _forget_unwritten(self, key: str, project: str | None) -> None:
-        with self._lock:
-            self._unwritten.pop((key, project), None)
+            self._late.keep(upstream.key, project, known, None)
 
     def settle(self) -> None:
-        """Put on the shelf what is yet to be, for which nobody had to wait; what cannot be written stays in memory."""
-        with self._settling:
-            with self._lock:
-                unwritten = tuple(self._unwritten.items())
-            for (key, project), each in unwritten:
-                if self._unwritten.get((key, project)) is each:
-                    with suppress(OSError):
-                        self._put(key, project, each)
-
-    def _put(self, key: str, project: str | None, unwritten: Unwritten) -> None:
-        """Put on the shelf what is yet to be; raises `OSError`."""
-        before, kept = self._shelf.look(key, project), unwritten.kept
-        if unwritten.body is not None or (before is not None and before.digest == kept.digest):
-            self._shelf.put(key, project, kept, unwritten.body, before=before)
-        with self._lock:
-            if self._unwritten.get((key, project)) is unwritten:
-                del self._unwritten[key, project]
-
-    def _put_large(self, key: str, project: str | None, kept: Kept, body: Path) -> None:
-        """Put a page on the shelf at once; raises `OSError`."""
-        with self._settling:
-            self._forget_unwritten(key, project)
-            self._shelf.put(key, project, kept, body, before=self._shelf.look(key, project))
-
-    def _look(self, key: str, project: str | None) -> Kept | None:
-        """Return what is known of a page, or `None` where nothing is."""
-        unwritten = self._unwritten.get((key, project))
-        return unwritten.kept if unwritten is not None else self._shelf.look(key, project)
-
-    def _body(self, key: str, project: str | None, kept: Kept, *, verify: bool = True) -> bytes | None:
-        """Return a page's body, or `None` where it is gone, or damaged as far as that is looked at."""
-        unwritten = self._unwritten.get((key, project))
-        if unwritten is not None and unwritten.body is not None and unwritten.kept.digest == kept.digest:
-            return unwritten.body
-        return self._shelf.body(key, project, kept, verify=verify)
+        """Put on the shelf what is yet to be, for which nobody had to wait."""
+        self._late.settle()
 
     def _loaded(self, upstream: Upstream, project: NormalizedName | None, kept: Kept) -> tuple[Kept, bytes]:
         """Return the page that is kept and its body, fetched again where that is gone or damaged."""
-        body = self._body(upstream.key, project, kept)
+        body = self._late.body(upstream.key, project, kept)
         if body is None:
-            self._forget_unwritten(upstream.key, project)
-            self._shelf.drop(upstream.key, project)
+            self._late.drop(upstream.key, project)
             kept, _ = self._current(upstream, project, redo=True, seen=lambda data: None)
-            body = self._body(upstream.key, project, kept)
+            body = self._late.body(upstream.key, project, kept)
         if body is None:
             raise PageError("the page has gone from guard's cache", status=UNJUDGED, now="try again")
         return kept, body
@@ -308,7 +244,7 @@ class JudgedPages:
         if upstream.local:
             return read_local(upstream, project, most=LARGEST_PAGE)
         with self._alone(upstream.key, project):
-            kept = self._look(upstream.key, project)
+            kept = self._late.look(upstream.key, project)
             if self._offline:
                 if kept is None:
                     raise PageError("guard is offline, and the page is not in its cache", status=UNJUDGED)
@@ -332,16 +268,13 @@ class JudgedPages:
                         if kept is None:
                             raise PageError("the index answered 304 to no condition", status=502, where=url)
                         current = confirmed(kept, fetched_at=now, fresh_for=fresh_for)
-                        self._keep(upstream.key, project, current, None)
+                        self._late.keep(upstream.key, project, current, None)
                     case Fetched():
                         current = _kept(answer, body, now)
                         if not answer.lasting:
                             self._passing.add((upstream.key, project))
-                        if body.path is None:
-                            self._keep(upstream.key, project, current, body.body)
-                        else:
-                            body.close()
-                            self._put_large(upstream.key, project, current, body.path)
+                        body.close()
+                        self._late.keep(upstream.key, project, current, body.path or body.body)
         except OSError as error:
             what = f"the page cannot be kept: {error.strerror or error}"
             raise PageError(what, status=UNJUDGED, where=str(self._shelf.directory)) from error
